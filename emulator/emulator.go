@@ -1,0 +1,328 @@
+// Package emulator is the runtime: the gateway that clients connect to, the
+// rooms with their connections and turns, hibernation, eviction and abort, and
+// the generations of the user's code.
+//
+// Everything that must survive the user's code lives here. The code itself runs
+// in a guest behind [github.com/goparty/party/emulator/wire], in a process of
+// its own or in this one; the emulator never runs it on its own goroutines and
+// never waits for it.
+package emulator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/goparty/party/emulator/clock"
+	"github.com/goparty/party/emulator/inspect"
+	"github.com/goparty/party/emulator/wire"
+)
+
+// Defaults of Config.
+const (
+	DefaultHibernateAfter = 10 * time.Second
+	DefaultEvictAfter     = 70 * time.Second
+)
+
+// Config of an emulator. The zero value is usable.
+type Config struct {
+	// HibernateAfter is how long a room stays in memory with nothing to do.
+	// 0: DefaultHibernateAfter. (Measured on the platform: 10 s.)
+	HibernateAfter time.Duration
+	// EvictAfter is how long timers and background work keep a room in memory
+	// without a connection. 0: DefaultEvictAfter. (Platform: 70 to 140 s.)
+	EvictAfter time.Duration
+	// Env is what Server.Env reads.
+	Env map[string]string
+	// Debug sends stacks to clients.
+	Debug bool
+	// Clock is the rooms' time. Nil: the wall's.
+	Clock *clock.Clock
+}
+
+// Emulator runs rooms. Its methods may be used from any goroutine.
+type Emulator struct {
+	config Config
+	clock  *clock.Clock
+	events *inspect.Stream
+	server *http.Server
+
+	next   atomic.Uint64 // numbers of instances, turns, connections, streams
+	waits  waits
+	ctx    context.Context // ends with Close
+	end    context.CancelFunc
+	work   sync.WaitGroup // goroutines that Close waits for
+	closed atomic.Bool
+
+	// mu guards what follows. It is never held while a room's mailbox is
+	// drained or a link is written to.
+	mu         sync.RWMutex
+	rooms      map[wire.Address]*room
+	instances  map[uint64]*room
+	exchanges  map[uint64]*exchange
+	generation *generation   // nil: no code runs
+	reason     string        // why no code runs
+	changed    chan struct{} // closed when generation changes
+}
+
+// New returns an emulator without code: requests wait for [Emulator.Run].
+func New(c Config) *Emulator {
+	if c.HibernateAfter <= 0 {
+		c.HibernateAfter = DefaultHibernateAfter
+	}
+	if c.EvictAfter <= 0 {
+		c.EvictAfter = DefaultEvictAfter
+	}
+	if c.Clock == nil {
+		c.Clock = clock.NewWall()
+	}
+	e := &Emulator{
+		config:    c,
+		clock:     c.Clock,
+		rooms:     map[wire.Address]*room{},
+		instances: map[uint64]*room{},
+		exchanges: map[uint64]*exchange{},
+		changed:   make(chan struct{}),
+	}
+	e.events = inspect.NewStream(c.Clock.Now)
+	e.ctx, e.end = context.WithCancel(context.Background())
+	e.server = newServer(e)
+	return e
+}
+
+// Events is the stream of everything that happens.
+func (e *Emulator) Events() *inspect.Stream { return e.events }
+
+// Clock is the rooms' clock. Move it with [Emulator.Advance].
+func (e *Emulator) Clock() *clock.Clock { return e.clock }
+
+// Advance moves the rooms' clock, running what falls due in order. settle, if
+// not nil, is called after each thing that fell due.
+func (e *Emulator) Advance(d time.Duration, settle func()) {
+	e.clock.Advance(d, e.tellClock, settle)
+	e.events.Publish(&inspect.ClockMoved{Header: inspect.Header{Forced: true}, By: d})
+}
+
+// tellClock brings the clock to the running code.
+func (e *Emulator) tellClock() {
+	e.mu.RLock()
+	g := e.generation
+	e.mu.RUnlock()
+	if g != nil {
+		g.link.Send(&wire.SetClock{Clock: e.wireClock()})
+		g.link.Flush()
+	}
+}
+
+func (e *Emulator) wireClock() wire.Time {
+	if e.clock.Manual() {
+		return wire.Time{Fixed: e.clock.Now().UnixNano()}
+	}
+	return wire.Time{Offset: int64(e.clock.Offset())}
+}
+
+// drainLimit is how long Shutdown lets turns finish.
+const drainLimit = 600 * time.Millisecond
+
+// Close stops everything: no new requests, what runs is given a moment to end,
+// then connections are cut and the code is stopped. It waits until all is gone.
+// ctx ends the moment early.
+func (e *Emulator) Close(ctx context.Context) error {
+	if e.closed.Swap(true) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, drainLimit)
+	defer cancel()
+	e.server.SetKeepAlivesEnabled(false)
+	e.drain(ctx)
+	e.end()
+	_ = e.server.Close()
+	for _, r := range e.allRooms() {
+		r.do(func() { r.shut() })
+	}
+	e.mu.Lock()
+	g := e.generation
+	e.generation = nil
+	e.mu.Unlock()
+	if g != nil {
+		g.guest.Close()
+	}
+	e.clock.Close()
+	e.work.Wait()
+	return nil
+}
+
+// drain waits until no turn runs.
+func (e *Emulator) drain(ctx context.Context) {
+	for _, r := range e.allRooms() {
+		for {
+			quiet := make(chan struct{})
+			idle := false
+			if !r.do(func() {
+				r.closing = true
+				if idle = r.inst == nil || len(r.inst.running) == 0; !idle {
+					r.quiet = append(r.quiet, quiet)
+				}
+			}) {
+				break
+			}
+			if idle {
+				break
+			}
+			select {
+			case <-quiet:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+func (e *Emulator) allRooms() []*room {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	all := make([]*room, 0, len(e.rooms))
+	for _, r := range e.rooms {
+		all = append(all, r)
+	}
+	return all
+}
+
+// room returns the room at an address, making it where there is none.
+func (e *Emulator) room(a wire.Address) *room {
+	e.mu.RLock()
+	r := e.rooms[a]
+	e.mu.RUnlock()
+	if r != nil {
+		return r
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if r = e.rooms[a]; r == nil {
+		r = newRoom(e, a)
+		e.rooms[a] = r
+	}
+	return r
+}
+
+// post brings m to the room at an address, which may have to be made again
+// because the last one was forgotten in the same moment. It returns the room,
+// which the caller must drain.
+func (e *Emulator) post(a wire.Address, m message) *room {
+	for {
+		r := e.room(a)
+		if r.box.put(m) {
+			return r
+		}
+	}
+}
+
+// forget drops a room that is nothing any more.
+func (e *Emulator) forget(r *room) {
+	e.mu.Lock()
+	if e.rooms[r.address] == r {
+		delete(e.rooms, r.address)
+	}
+	e.mu.Unlock()
+}
+
+func (e *Emulator) bind(number uint64, r *room) {
+	e.mu.Lock()
+	e.instances[number] = r
+	e.mu.Unlock()
+}
+
+func (e *Emulator) unbind(number uint64) {
+	e.mu.Lock()
+	delete(e.instances, number)
+	e.mu.Unlock()
+}
+
+func (e *Emulator) owner(instance uint64) *room {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.instances[instance]
+}
+
+// parse finds the address that party/name stands for.
+func (e *Emulator) parse(name string) (wire.Address, error) {
+	g := e.current()
+	if g == nil {
+		return wire.Address{}, errors.New("no code is running")
+	}
+	party, room, ok := wire.SplitPath("", name)
+	if !ok {
+		return wire.Address{}, fmt.Errorf("%q is no room: write party/name, such as chat/lobby", name)
+	}
+	binding, ok := g.parties[party]
+	if !ok {
+		return wire.Address{}, wire.UnknownParty(party, g.bindings)
+	}
+	return wire.Address{Binding: binding, Name: room}, nil
+}
+
+// errNothing is what forcing an instance out of a cold room answers.
+var errNothing = errors.New("the room is not in memory")
+
+// Hibernate drops a room's memory and keeps its connections. It refuses, with
+// the reasons, a room that could not hibernate by itself, unless forced. A room
+// already asleep is fine.
+func (e *Emulator) Hibernate(name string, force bool) error {
+	return e.force(name, func(r *room) error {
+		if r.inst == nil {
+			return nil
+		}
+		if why := r.awake(); len(why) > 0 && !force {
+			return fmt.Errorf("%s cannot hibernate now: %s; force it to drop that", r.name, joinReasons(why))
+		}
+		r.hibernate(true)
+		return nil
+	})
+}
+
+// Evict drops a room's memory as the platform would: connections of classes
+// that hibernate stay, others are cut. It works on a room whose hook hangs.
+func (e *Emulator) Evict(name string) error {
+	return e.force(name, func(r *room) error {
+		if r.inst == nil {
+			return fmt.Errorf("%s: %w", r.name, errNothing)
+		}
+		r.evict("asked for", true)
+		return nil
+	})
+}
+
+// Abort resets a room: what is not committed is lost and every connection is
+// cut. It works on a room whose hook hangs.
+func (e *Emulator) Abort(name string) error {
+	return e.force(name, func(r *room) error {
+		if r.inst == nil && len(r.conns) == 0 {
+			return fmt.Errorf("%s: %w", r.name, errNothing)
+		}
+		r.abort("asked for", true)
+		return nil
+	})
+}
+
+// force runs f as r's owner. A room that does not exist is not made for it.
+func (e *Emulator) force(name string, f func(r *room) error) error {
+	a, err := e.parse(name)
+	if err != nil {
+		return err
+	}
+	e.mu.RLock()
+	r := e.rooms[a]
+	e.mu.RUnlock()
+	if r == nil {
+		r = newRoom(e, a)
+		return f(r)
+	}
+	if !r.do(func() { err = f(r) }) {
+		return e.force(name, f) // forgotten meanwhile
+	}
+	return err
+}

@@ -1,0 +1,113 @@
+package emulator
+
+import (
+	"time"
+
+	"github.com/goparty/party/emulator/inspect"
+	"github.com/goparty/party/emulator/wire"
+)
+
+// event is one turn, waiting or running.
+type event struct {
+	kind      string
+	conn      *connection // nil: not of a connection
+	payload   wire.Event
+	number    uint64
+	size      int                   // of a message, for the reader's credit
+	withdrawn bool                  // nobody wants it any more
+	done      func(m *wire.Done)    // it has run (and committed)
+	failed    func(f *wire.Failure) // it will not, or was lost; nil: as done
+	served    *exchange             // of a request
+}
+
+// The kinds of turns.
+const (
+	kindConnect = "connect"
+	kindMessage = "message"
+	kindClose   = "close"
+	kindError   = "error"
+	kindRequest = "request"
+	kindCall    = "call"
+	kindWake    = "wake"
+	kindDo      = "do"
+	kindTimer   = "timer"
+)
+
+// background reports whether it is a turn of timers or background work, which
+// do not count as somebody needing the room.
+func (ev *event) background() bool { return ev.kind == kindTimer || ev.kind == kindDo }
+
+// instanceOnly reports whether the event means nothing to another instance.
+func (ev *event) instanceOnly() bool { return ev.background() }
+
+func (ev *event) connection() string {
+	if ev.conn == nil {
+		return ""
+	}
+	return ev.conn.id
+}
+
+// arrive queues an event.
+type arrive struct{ ev *event }
+
+func (m arrive) apply(r *room) { r.enqueue(m.ev) }
+
+func (r *room) enqueue(ev *event) { r.queue = append(r.queue, ev) }
+
+// turnDone ends the running turn.
+func (r *room) turnDone(m *wire.Done) {
+	in := r.inst
+	if in.starting {
+		r.startDone(m)
+		return
+	}
+	if len(in.running) == 0 || in.running[0].number != m.Turn {
+		return // a guest that counts wrongly hurts only itself
+	}
+	ev := in.running[0]
+	in.running[0] = nil
+	in.running = in.running[1:]
+	now := time.Now()
+	if r.em.events.Wanted() {
+		t := &inspect.Turn{Header: r.header(), Kind: ev.kind, Connection: ev.connection(), Took: now.Sub(in.began)}
+		if m.Err != nil {
+			t.Error = m.Err.Text
+		}
+		r.em.events.Publish(t)
+	} else {
+		r.em.events.Missed()
+	}
+	in.began = now
+	if len(in.running) == 0 {
+		in.running = nil
+	}
+	r.touch(!ev.background())
+	r.finish(ev, m)
+}
+
+// finish tells whoever waits that the turn has run.
+func (r *room) finish(ev *event, m *wire.Done) {
+	r.release(ev)
+	if ev.done != nil {
+		ev.done(m)
+	}
+}
+
+// fail tells whoever waits that the turn did not run, or not to its end.
+func (r *room) fail(ev *event, f *wire.Failure) {
+	r.release(ev)
+	switch {
+	case ev.failed != nil:
+		ev.failed(f)
+	case ev.done != nil:
+		ev.done(&wire.Done{Err: f})
+	}
+}
+
+// release gives the connection's reader its credit back.
+func (r *room) release(ev *event) {
+	if ev.size > 0 && ev.conn != nil {
+		ev.conn.credit.give(ev.size)
+		ev.size = 0
+	}
+}

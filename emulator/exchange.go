@@ -1,0 +1,435 @@
+package emulator
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/goparty/party/emulator/inspect"
+	"github.com/goparty/party/emulator/wire"
+)
+
+// exchange is one HTTP request on its way to a guest and its answer on the way
+// back: to a client of the gateway, or to a room that fetches.
+type exchange struct {
+	em  *Emulator
+	id  uint64 // even: the stream's number towards the guest
+	gen *generation
+
+	// Of a gateway client.
+	window wire.Window   // of the request's body
+	more   chan struct{} // capacity 1: parts has grown
+	req    *http.Request // of App.Handler: for an upgrade
+	w      http.ResponseWriter
+	taken  chan struct{} // closed when a WebSocket took the request over
+
+	// Of a room that fetches.
+	caller *generation
+	stream uint64 // the caller's number
+	call   *call
+
+	mu      sync.Mutex
+	begun   bool // the guest reads the body
+	pending []*wire.Chunk
+	parts   []*wire.Response
+	waiting int // bytes in parts
+	ended   bool
+}
+
+func (e *Emulator) newExchange() *exchange {
+	x := &exchange{em: e, id: e.next.Add(1) << 1, more: make(chan struct{}, 1)}
+	e.mu.Lock()
+	e.exchanges[x.id] = x
+	e.mu.Unlock()
+	return x
+}
+
+func (e *Emulator) exchange(id uint64) *exchange {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.exchanges[id]
+}
+
+// respond passes a part of the answer on. It never waits.
+func (x *exchange) respond(m *wire.Response) {
+	x.mu.Lock()
+	if x.ended {
+		x.mu.Unlock()
+		return
+	}
+	if x.waiting += len(m.Data); x.caller == nil && x.waiting > 4*wire.WindowSize+maxMessage {
+		// A guest that does not keep to the window hurts only its own answer.
+		m = &wire.Response{Err: &wire.Failure{Text: "the answer came faster than its window allows"}}
+	}
+	over := m.End || m.Err != nil
+	x.ended = over
+	if x.caller == nil {
+		x.parts = append(x.parts, m)
+	}
+	x.mu.Unlock()
+	if x.caller != nil {
+		if m.Status != 0 {
+			x.call.answered()
+		}
+		part := *m
+		part.Instance, part.Stream = 0, x.stream
+		x.caller.link.Send(&part)
+		x.caller.link.Flush()
+		if over {
+			x.call.finish()
+		}
+	} else {
+		select {
+		case x.more <- struct{}{}:
+		default:
+		}
+	}
+	if over {
+		x.forget()
+	}
+}
+
+// fail ends the exchange from this side.
+func (x *exchange) fail(f *wire.Failure) { x.respond(&wire.Response{Err: f}) }
+
+// drop ends the exchange without a word.
+func (x *exchange) drop() {
+	x.mu.Lock()
+	x.ended = true
+	x.mu.Unlock()
+	x.forget()
+}
+
+func (x *exchange) forget() {
+	x.em.mu.Lock()
+	delete(x.em.exchanges, x.id)
+	x.em.mu.Unlock()
+	if x.caller != nil {
+		x.caller.unfetch(x.stream)
+	}
+}
+
+// cancel tells the guest that nobody waits for the answer.
+func (x *exchange) cancel() {
+	x.mu.Lock()
+	ended, g := x.ended, x.gen
+	x.ended = true
+	x.mu.Unlock()
+	x.window.Fail(wire.ErrReset)
+	if !ended {
+		if g != nil {
+			g.link.Send(&wire.Reset{Stream: x.id})
+			g.link.Flush()
+		}
+		if x.call != nil {
+			x.call.finish()
+		}
+	}
+	x.forget()
+}
+
+func (x *exchange) servedBy() *generation {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.gen
+}
+
+// sendTo notes which generation serves the exchange.
+func (x *exchange) sendTo(g *generation) {
+	x.mu.Lock()
+	x.gen = g
+	x.mu.Unlock()
+}
+
+// begin lets the body flow: the guest has begun to serve the request. Before
+// that the request might still go to another instance.
+func (x *exchange) begin() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.begun || x.gen == nil {
+		return
+	}
+	x.begun = true
+	for _, c := range x.pending {
+		x.gen.link.Send(c)
+	}
+	x.pending = nil
+	x.gen.link.Flush()
+}
+
+// chunk passes a part of the body on. The sender keeps to a window.
+func (x *exchange) chunk(data []byte, end bool, err string) {
+	c := &wire.Chunk{Stream: x.id, Data: data, End: end, Err: err}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.ended {
+		return
+	}
+	if !x.begun {
+		x.pending = append(x.pending, c)
+		return
+	}
+	x.gen.link.Send(c)
+	x.gen.link.Flush()
+}
+
+// ack passes on how much of a stream was consumed.
+func (e *Emulator) ack(g *generation, m *wire.Ack) {
+	if m.Body {
+		x := e.exchange(m.Stream)
+		if x == nil || x.servedBy() != g {
+			return
+		}
+		x.begin()
+		if x.caller != nil {
+			x.caller.link.Send(&wire.Ack{Stream: x.stream, N: m.N, Body: true})
+			x.caller.link.Flush()
+		} else {
+			x.window.Ack(m.N)
+		}
+		return
+	}
+	if x := g.fetched(m.Stream); x != nil {
+		if target := x.servedBy(); target != nil {
+			target.link.Send(&wire.Ack{Stream: x.id, N: m.N})
+			target.link.Flush()
+		}
+	}
+}
+
+// How much of a body the emulator waits for before the request's turn starts.
+const (
+	bodyFirst = 1 << 20
+	bodyWait  = time.Second
+)
+
+// body reads a client's request body: what a turn starts with, then the rest.
+type body struct {
+	x     *exchange
+	src   io.Reader
+	first []byte
+	more  bool
+	ended chan struct{} // closed when the reader has ended; nil: there was none
+}
+
+// readFirst reads until the body is whole, or large enough, or slow. What comes
+// later goes to the exchange.
+func (e *Emulator) readFirst(ctx context.Context, x *exchange, w http.ResponseWriter, r *http.Request) (*body, error) {
+	b := &body{x: x, src: r.Body}
+	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
+		return b, nil
+	}
+	_ = http.NewResponseController(w).EnableFullDuplex()
+	type part struct {
+		data []byte
+		err  error
+	}
+	parts := make(chan part)
+	handed := make(chan struct{}) // closed when readFirst takes no more
+	b.ended = make(chan struct{})
+	go func() {
+		defer close(b.ended)
+		for {
+			buf := make([]byte, 32<<10)
+			n, err := b.src.Read(buf)
+			select {
+			case parts <- part{buf[:n], err}:
+			case <-handed:
+				b.pass(ctx, buf[:n], err)
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	wait := time.NewTimer(bodyWait)
+	defer wait.Stop()
+	defer close(handed)
+	for len(b.first) < bodyFirst {
+		select {
+		case p := <-parts:
+			b.first = append(b.first, p.data...)
+			if p.err == io.EOF {
+				return b, nil
+			}
+			if p.err != nil {
+				return b, p.err
+			}
+		case <-wait.C:
+			b.more = true
+			return b, nil
+		case <-ctx.Done():
+			return b, ctx.Err()
+		}
+	}
+	b.more = true
+	return b, nil
+}
+
+// pass sends a later part on as fast as the guest reads.
+func (b *body) pass(ctx context.Context, data []byte, err error) {
+	if len(data) > 0 && b.x.window.Take(ctx, len(data)) == nil {
+		b.x.chunk(data, false, "")
+	}
+	switch {
+	case err == io.EOF:
+		b.x.chunk(nil, true, "")
+	case err != nil:
+		b.x.chunk(nil, true, "the client's request broke off: "+err.Error())
+	}
+}
+
+// stop ends the reader, which must not outlive the request.
+func (b *body) stop(w http.ResponseWriter) {
+	if b.ended == nil {
+		return
+	}
+	b.x.window.Fail(wire.ErrReset)
+	select {
+	case <-b.ended:
+		return
+	default:
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
+	<-b.ended
+}
+
+// answer writes the guest's answer to the client as it comes.
+func (x *exchange) answer(ctx context.Context, w http.ResponseWriter, h func() inspect.Header, r *http.Request) {
+	a := answer{x: x, w: w, r: r, header: h, began: time.Now()}
+	for {
+		select {
+		case <-x.more:
+		case <-x.taken:
+			return // a WebSocket now
+		case <-ctx.Done():
+			x.cancel()
+			a.done("the client went away")
+			return
+		case <-x.em.ctx.Done():
+			x.cancel()
+			panic(http.ErrAbortHandler)
+		}
+		x.mu.Lock()
+		parts := x.parts
+		x.parts, x.waiting = nil, 0
+		x.mu.Unlock()
+		consumed := 0
+		for _, m := range parts {
+			if a.part(m) {
+				return
+			}
+			consumed += len(m.Data)
+		}
+		if g := x.servedBy(); g != nil && consumed > 0 {
+			g.link.Send(&wire.Ack{Stream: x.id, N: consumed})
+			g.link.Flush()
+		}
+		_ = http.NewResponseController(w).Flush()
+	}
+}
+
+// answer is an answer on its way to a client.
+type answer struct {
+	x      *exchange
+	w      http.ResponseWriter
+	r      *http.Request
+	header func() inspect.Header
+	began  time.Time
+	status int // 0: the head has not come
+}
+
+func (a *answer) done(text string) {
+	a.x.em.events.Publish(&inspect.Request{
+		Header: a.header(), Method: a.r.Method, URL: a.r.URL.RequestURI(),
+		Status: a.status, Took: time.Since(a.began), Error: text,
+	})
+}
+
+// part writes one part and reports whether it was the last.
+func (a *answer) part(m *wire.Response) bool {
+	if a.status == 0 && m.Status != 0 {
+		a.status = m.Status
+		head := a.w.Header()
+		for k, v := range m.Header {
+			head[k] = v
+		}
+		if m.End && m.Err == nil && a.r.Method != http.MethodHead && a.status >= 200 && a.status != http.StatusNoContent && a.status != http.StatusNotModified {
+			head["Content-Length"] = []string{itoa(len(m.Data))}
+		}
+		a.w.WriteHeader(a.status)
+	}
+	if len(m.Data) > 0 {
+		if _, err := a.w.Write(m.Data); err != nil && !errors.Is(err, http.ErrContentLength) && !errors.Is(err, http.ErrBodyNotAllowed) {
+			a.x.cancel()
+			a.done("the client went away")
+			return true
+		}
+	}
+	switch {
+	case m.Err != nil && a.status == 0:
+		a.status = statusOf(m.Err)
+		a.done(m.Err.Text)
+		text := m.Err.Text
+		if m.Err.Code == wire.CodeUser {
+			text = errorText(a.x.em.config.Debug, m.Err)
+		}
+		http.Error(a.w, text, a.status)
+		return true
+	case m.Err != nil:
+		a.done(m.Err.Text)
+		panic(http.ErrAbortHandler) // so that nobody takes it for a whole answer
+	case m.End:
+		a.done("")
+		return true
+	}
+	return false
+}
+
+func statusOf(f *wire.Failure) int {
+	switch f.Code {
+	case wire.CodeRetryable:
+		return http.StatusServiceUnavailable
+	case wire.CodeTimeout:
+		return http.StatusGatewayTimeout
+	case wire.CodeInvalid:
+		return http.StatusBadRequest
+	}
+	return http.StatusInternalServerError
+}
+
+// errorText is what a client may read of an error of the user's code.
+func errorText(debug bool, f *wire.Failure) string {
+	switch {
+	case !debug:
+		return "Internal Server Error"
+	case f.Stack != "":
+		return f.Text + "\n\n" + f.Stack
+	}
+	return f.Text
+}
+
+// toWire makes the request that a guest sees, without what is not its business.
+func toWire(r *http.Request, b *body) wire.Request {
+	h := r.Header.Clone()
+	for k := range h {
+		if strings.HasPrefix(k, "X-Partykit-") {
+			delete(h, k) // only RouteRequest may say these
+		}
+	}
+	q := wire.Request{
+		Method: r.Method, URL: r.URL.RequestURI(), Host: r.Host, Proto: r.Proto, RemoteAddr: r.RemoteAddr,
+		Header: h, Length: r.ContentLength,
+	}
+	if b != nil {
+		q.Body, q.More = b.first, b.more
+		if !b.more {
+			q.Length = int64(len(b.first))
+		}
+	}
+	return q
+}

@@ -1,0 +1,99 @@
+package guest
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/goparty/party/emulator/wire"
+)
+
+// The contexts that hooks get say what they belong to. They are types of their
+// own so that a turn costs one small allocation.
+
+type contextKey int
+
+const (
+	guestKey contextKey = iota
+	instanceKey
+	turnKey
+	exchangeKey
+)
+
+type guestContext struct {
+	context.Context
+	guest *Guest
+}
+
+func (c guestContext) Value(key any) any {
+	if key == guestKey {
+		return c.guest
+	}
+	return c.Context.Value(key)
+}
+
+// instanceContext ends when the instance leaves memory.
+type instanceContext struct {
+	context.Context
+	instance *Instance
+}
+
+func (c instanceContext) Value(key any) any {
+	if key == instanceKey {
+		return c.instance
+	}
+	return c.Context.Value(key)
+}
+
+// turn is one event of an instance, as it runs.
+type turn struct {
+	context.Context
+	instance *Instance
+	number   uint64
+	began    int64 // machine time, nanoseconds
+
+	named atomic.Pointer[string] // the hook that runs now, for logs
+}
+
+func (t *turn) enter(hook string) { t.named.Store(&hook) }
+
+func (t *turn) hook() string {
+	if p := t.named.Load(); p != nil {
+		return *p
+	}
+	return "a hook"
+}
+
+func (t *turn) Value(key any) any {
+	if key == turnKey {
+		return t
+	}
+	return t.Context.Value(key)
+}
+
+// running returns the turn that ctx belongs to, if it has not ended.
+func running(ctx context.Context) *turn {
+	t, _ := ctx.Value(turnKey).(*turn)
+	if t != nil && t.instance.turn.Load() == t {
+		return t
+	}
+	return nil
+}
+
+// caller says for the emulator who waits in ctx.
+func caller(ctx context.Context) wire.Caller {
+	if t := running(ctx); t != nil {
+		return wire.Caller{Instance: t.instance.Number, Turn: t.number}
+	}
+	if in, _ := ctx.Value(instanceKey).(*Instance); in != nil {
+		return wire.Caller{Instance: in.Number}
+	}
+	return wire.Caller{}
+}
+
+// of returns the guest that ctx belongs to, or else the program's.
+func of(ctx context.Context) *Guest {
+	if g, _ := ctx.Value(guestKey).(*Guest); g != nil {
+		return g
+	}
+	return current.Load()
+}

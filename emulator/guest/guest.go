@@ -1,0 +1,241 @@
+// Package guest is the end of the wire that holds the rooms' Go values: it
+// makes instances, runs their turns one at a time, and fences what an instance
+// does after it has left memory. Nothing in it is durable.
+//
+// It knows nothing of the SDK's types: a [Class] makes an [Object], which is
+// the user's value behind one method a hook.
+package guest
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/goparty/party/emulator/wire"
+)
+
+// Program is what a guest runs.
+type Program struct {
+	Module  string // the SDK's version, for people
+	Classes []Class
+	Handler http.Handler // nil: none
+}
+
+// Class is one class of a program.
+type Class struct {
+	wire.Class
+	New func(*Instance) Object
+}
+
+// Object is the user's value. Each method is a hook and runs in a turn.
+type Object interface {
+	Start(ctx context.Context) error
+	Tags(ctx context.Context, c *Conn, r *http.Request) ([]string, error)
+	Connect(ctx context.Context, c *Conn, r *http.Request) error
+	Message(ctx context.Context, c *Conn, binary bool, data []byte) error
+	Close(ctx context.Context, c *Conn, code int, reason string, clean bool) error
+	Error(ctx context.Context, c *Conn, err error)
+	Request(w http.ResponseWriter, r *http.Request)
+	Invoke(ctx context.Context, method string, args []byte) ([]byte, error)
+	Exception(ctx context.Context, err error)
+}
+
+// Guest runs a program for one emulator.
+type Guest struct {
+	program Program
+	classes map[string]*Class
+	link    wire.Link
+	direct  bool // the link delivers at once; there is nothing to flush
+
+	welcome wire.Welcome
+	offset  atomic.Int64 // of the rooms' clock
+	fixed   atomic.Int64
+
+	next  atomic.Uint64 // numbers of calls, timers and functions
+	ctx   context.Context
+	end   context.CancelFunc
+	soon  *time.Timer // flushes what a turn sent before it ends
+	armed atomic.Bool
+	watch watchdog
+
+	mu        sync.RWMutex
+	instances map[uint64]*Instance
+	waiting   map[uint64]*waiter
+	serving   map[uint64]*exchange
+	fetching  map[uint64]*fetch
+}
+
+// flushAfter is how long a message may lie in the outbox while its turn goes on.
+const flushAfter = time.Millisecond
+
+// New returns the guest of p. It does nothing before Connect.
+func New(p Program) *Guest {
+	g := &Guest{
+		program:   p,
+		classes:   map[string]*Class{},
+		instances: map[uint64]*Instance{},
+		waiting:   map[uint64]*waiter{},
+		serving:   map[uint64]*exchange{},
+		fetching:  map[uint64]*fetch{},
+	}
+	for i := range p.Classes {
+		g.classes[p.Classes[i].Binding] = &p.Classes[i]
+	}
+	g.ctx, g.end = context.WithCancel(context.Background())
+	g.ctx = guestContext{g.ctx, g}
+	g.watch.guest = g
+	return g
+}
+
+// Hello introduces the guest.
+func (g *Guest) Hello() *wire.Hello {
+	h := &wire.Hello{Version: wire.Version, Module: g.program.Module, Go: runtime.Version(), Handler: g.program.Handler != nil}
+	for _, c := range g.program.Classes {
+		h.Classes = append(h.Classes, c.Class)
+	}
+	return h
+}
+
+// Connect gives the guest its link and the emulator's welcome. Messages may be
+// handled from here on.
+func (g *Guest) Connect(link wire.Link, w *wire.Welcome) {
+	g.link = link
+	_, g.direct = link.(*wire.Pipe)
+	g.welcome = *w
+	g.setClock(w.Clock)
+	g.soon = time.AfterFunc(time.Hour, func() {
+		g.armed.Store(false)
+		g.link.Flush()
+	})
+	g.soon.Stop()
+	current.Store(g)
+}
+
+// current is the program's guest, for calls whose context tells of none.
+var current atomic.Pointer[Guest]
+
+// Close stops every instance. The link is the caller's.
+func (g *Guest) Close() {
+	g.end()
+	g.mu.Lock()
+	all := make([]*Instance, 0, len(g.instances))
+	for _, in := range g.instances {
+		all = append(all, in)
+	}
+	g.mu.Unlock()
+	for _, in := range all {
+		in.stop("the emulator ended")
+	}
+	g.watch.stop()
+	if g.soon != nil {
+		g.soon.Stop()
+	}
+	current.CompareAndSwap(g, nil)
+}
+
+// Handle takes one message of the emulator. It never blocks and never runs the
+// user's code on the caller's goroutine.
+func (g *Guest) Handle(m wire.Message) {
+	switch m := m.(type) {
+	case *wire.Turn:
+		if in := g.instance(m.Instance); in != nil {
+			in.enqueue(m)
+		}
+	case *wire.Start:
+		g.start(m)
+	case *wire.Stop:
+		if in := g.instance(m.Instance); in != nil {
+			in.stop(m.Reason)
+		}
+	case *wire.Result:
+		g.result(m)
+	case *wire.Serve:
+		g.serveHandler(m)
+	case *wire.Response:
+		g.mu.RLock()
+		f := g.fetching[m.Stream]
+		g.mu.RUnlock()
+		if f != nil {
+			f.part(m)
+		}
+	case *wire.Chunk:
+		if x := g.exchange(m.Stream); x != nil {
+			x.chunk(m)
+		}
+	case *wire.Ack:
+		g.ack(m)
+	case *wire.Reset:
+		if x := g.exchange(m.Stream); x != nil {
+			x.reset()
+		}
+	case *wire.SetClock:
+		g.setClock(m.Clock)
+	case *wire.Ping:
+		g.link.Send(&wire.Pong{})
+		g.link.Flush()
+	}
+}
+
+func (g *Guest) setClock(t wire.Time) {
+	g.offset.Store(t.Offset)
+	g.fixed.Store(t.Fixed)
+}
+
+// now is the rooms' clock.
+func (g *Guest) now() time.Time {
+	if fixed := g.fixed.Load(); fixed != 0 {
+		return time.Unix(0, fixed).UTC()
+	}
+	return time.Now().Add(time.Duration(g.offset.Load()))
+}
+
+func (g *Guest) instance(number uint64) *Instance {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.instances[number]
+}
+
+func (g *Guest) exchange(stream uint64) *exchange {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.serving[stream]
+}
+
+func (g *Guest) start(m *wire.Start) {
+	in := g.instance(m.Instance)
+	if in == nil {
+		class := g.classes[m.Address.Binding]
+		if class == nil {
+			return // the emulator knows the classes from Hello
+		}
+		in = newInstance(g, class, m)
+		g.mu.Lock()
+		g.instances[m.Instance] = in
+		g.mu.Unlock()
+		go in.loop()
+	}
+	in.enqueue(&wire.Turn{Instance: m.Instance, Turn: m.Turn, Clock: wire.Time{Offset: g.offset.Load(), Fixed: g.fixed.Load()}, Event: m})
+}
+
+func (g *Guest) forget(number uint64) {
+	g.mu.Lock()
+	delete(g.instances, number)
+	g.mu.Unlock()
+}
+
+// flushSoon lets what was sent leave within a millisecond, or at the end of the
+// turn if that comes first. A turn's messages and its end then leave together.
+func (g *Guest) flushSoon() {
+	if !g.direct && g.armed.CompareAndSwap(false, true) {
+		g.soon.Reset(flushAfter)
+	}
+}
+
+func (g *Guest) log(instance uint64, level slog.Level, text string) {
+	g.link.Send(&wire.Log{Instance: instance, Level: int(level), Text: text})
+	g.flushSoon()
+}

@@ -1,0 +1,183 @@
+// Package inspect is what can be seen of an emulator: the stream of events.
+//
+// Events are a closed set of types with a sequence number, a time, and, where
+// it applies, a room and a generation. A [Stream] hands every subscriber the
+// same events in the same order. Publishing never waits: a subscriber that
+// falls behind loses events and is told how many.
+package inspect
+
+import "time"
+
+// Event is something that happened. The set of types is closed.
+type Event interface {
+	// Type is the event's name in JSON, such as "message.in".
+	Type() string
+	header() *Header
+}
+
+// Header is what every event has.
+type Header struct {
+	Seq        uint64    `json:"seq"`
+	Time       time.Time `json:"time"` // of the rooms' clock
+	Room       string    `json:"room,omitempty"`
+	Generation uint64    `json:"generation,omitempty"`
+	Forced     bool      `json:"forced,omitempty"` // by a person, not by the rules
+}
+
+func (h *Header) header() *Header { return h }
+
+// Of returns an event's header.
+func Of(e Event) Header { return *e.header() }
+
+// The events.
+type (
+	// RoomStarted: an instance is in memory and its OnStart has run.
+	RoomStarted struct {
+		Header
+		Cause string `json:"cause"` // the event that woke it
+	}
+	// RoomHibernated: the instance left memory because nothing needed it.
+	RoomHibernated struct {
+		Header
+		Connections int `json:"connections"` // still open; 0: the room is cold
+	}
+	// RoomEvicted: the instance was dropped although something kept it awake.
+	RoomEvicted struct {
+		Header
+		Reason string `json:"reason"`
+		Cut    int    `json:"cut,omitempty"` // connections that could not hibernate
+	}
+	// RoomAborted: the room was reset and its connections cut.
+	RoomAborted struct {
+		Header
+		Reason string `json:"reason"`
+		Cut    int    `json:"cut,omitempty"`
+	}
+	// ConnectionOpened: a WebSocket is open; OnConnect has run.
+	ConnectionOpened struct {
+		Header
+		Connection string   `json:"connection"`
+		URI        string   `json:"uri"`
+		Tags       []string `json:"tags"`
+	}
+	// ConnectionRefused: a WebSocket was not let in.
+	ConnectionRefused struct {
+		Header
+		Connection string `json:"connection"`
+		Reason     string `json:"reason"`
+	}
+	// ConnectionClosed: a WebSocket is gone.
+	ConnectionClosed struct {
+		Header
+		Connection string `json:"connection"`
+		Code       int    `json:"code"`
+		Reason     string `json:"reason,omitempty"`
+		Clean      bool   `json:"clean"`
+	}
+	// MessageIn came from a client.
+	MessageIn struct {
+		Header
+		Connection string `json:"connection"`
+		Payload
+		Auto bool `json:"auto,omitempty"` // answered by AutoRespond
+	}
+	// MessageOut goes to a client, or with Count to several.
+	MessageOut struct {
+		Header
+		Connection string `json:"connection,omitempty"`
+		Count      int    `json:"count,omitempty"`
+		Payload
+		Auto bool `json:"auto,omitempty"`
+	}
+	// Request was answered.
+	Request struct {
+		Header
+		Method string        `json:"method"`
+		URL    string        `json:"url"`
+		Status int           `json:"status"`
+		Took   time.Duration `json:"took_ns"`
+		Error  string        `json:"error,omitempty"`
+	}
+	// Turn ended.
+	Turn struct {
+		Header
+		Kind       string        `json:"kind"`
+		Connection string        `json:"connection,omitempty"`
+		Took       time.Duration `json:"took_ns"`
+		Error      string        `json:"error,omitempty"`
+	}
+	// TurnLost: a turn was running when its instance left memory.
+	TurnLost struct {
+		Header
+		Kind       string `json:"kind"`
+		Connection string `json:"connection,omitempty"`
+		Reason     string `json:"reason"`
+	}
+	// Log is a line that a server wrote or logged.
+	Log struct {
+		Header
+		Level string `json:"level"`
+		Text  string `json:"text"`
+	}
+	// Exception is an error or panic of a hook.
+	Exception struct {
+		Header
+		Hook  string `json:"hook"`
+		Error string `json:"error"`
+		Stack string `json:"stack,omitempty"`
+	}
+	// GenerationStarted: a build of the user's code runs and serves.
+	GenerationStarted struct {
+		Header
+		PID  int           `json:"pid,omitempty"`
+		Took time.Duration `json:"took_ns"`
+	}
+	// GenerationFailed: code did not start, or its process does not answer.
+	GenerationFailed struct {
+		Header
+		Reason string        `json:"reason"`
+		Retry  time.Duration `json:"retry_ns,omitempty"` // it is tried again after this
+	}
+	// Crash: the process of a generation ended.
+	Crash struct {
+		Header
+		Reason   string `json:"reason"`
+		Output   string `json:"output,omitempty"` // the end of what it wrote
+		Turns    int    `json:"turns"`            // lost
+		Cut      int    `json:"cut"`              // connections that could not hibernate
+		Restarts bool   `json:"restarts"`
+	}
+	// ClockMoved: somebody advanced the rooms' clock.
+	ClockMoved struct {
+		Header
+		By time.Duration `json:"by_ns"`
+	}
+)
+
+// Payload is a message's content, or its start.
+type Payload struct {
+	Binary bool   `json:"binary,omitempty"`
+	Size   int    `json:"size"`
+	Data   []byte `json:"-"` // at most PayloadKept bytes
+	Text   string `json:"text,omitempty"`
+	Hex    string `json:"hex,omitempty"`
+}
+
+func (*RoomStarted) Type() string       { return "room.started" }
+func (*RoomHibernated) Type() string    { return "room.hibernated" }
+func (*RoomEvicted) Type() string       { return "room.evicted" }
+func (*RoomAborted) Type() string       { return "room.aborted" }
+func (*ConnectionOpened) Type() string  { return "connection.opened" }
+func (*ConnectionRefused) Type() string { return "connection.refused" }
+func (*ConnectionClosed) Type() string  { return "connection.closed" }
+func (*MessageIn) Type() string         { return "message.in" }
+func (*MessageOut) Type() string        { return "message.out" }
+func (*Request) Type() string           { return "request" }
+func (*Turn) Type() string              { return "turn" }
+func (*TurnLost) Type() string          { return "turn.lost" }
+func (*Log) Type() string               { return "log" }
+func (*Exception) Type() string         { return "exception" }
+func (*GenerationStarted) Type() string { return "generation.started" }
+func (*GenerationFailed) Type() string  { return "generation.failed" }
+func (*Crash) Type() string             { return "crash" }
+func (*ClockMoved) Type() string        { return "clock.moved" }

@@ -1,0 +1,208 @@
+package inspect
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// PayloadKept is how much of a message an event shows.
+const PayloadKept = 1024
+
+// NewPayload copies the start of a message.
+func NewPayload(binary bool, data []byte) Payload {
+	return Payload{Binary: binary, Size: len(data), Data: bytes.Clone(data[:min(len(data), PayloadKept)])}
+}
+
+// Marshal writes an event as one line of JSON, its type included.
+func Marshal(e Event) ([]byte, error) {
+	switch m := e.(type) { // copies: other subscribers have the same event
+	case *MessageIn:
+		c := *m
+		c.fill()
+		e = &c
+	case *MessageOut:
+		c := *m
+		c.fill()
+		e = &c
+	}
+	b, err := json.Marshal(e)
+	if err != nil {
+		return nil, err
+	}
+	typ, _ := json.Marshal(e.Type())
+	head := append([]byte(`{"type":`), typ...)
+	return append(append(head, ','), b[1:]...), nil
+}
+
+func (p *Payload) fill() {
+	if p.Binary {
+		p.Hex = hex.EncodeToString(p.Data)
+	} else {
+		p.Text = string(bytes.ToValidUTF8(p.Data, []byte("\uFFFD")))
+	}
+}
+
+// Stream hands events to its subscribers.
+type Stream struct {
+	readers atomic.Int32 // subscriptions
+	open    atomic.Int32 // of those that want every event, those with room for one
+
+	mu   sync.Mutex
+	now  func() time.Time
+	seq  uint64
+	subs []*Subscription
+}
+
+// NewStream returns a stream whose events bear the time of now.
+func NewStream(now func() time.Time) *Stream { return &Stream{now: now} }
+
+// Wanted reports whether an event published now would reach anybody. It is
+// cheap; callers ask it before they put together the frequent events, and say
+// [Stream.Missed] where it reports false.
+func (s *Stream) Wanted() bool { return s.open.Load() > 0 }
+
+// Missed counts an event that was not put together for lack of room.
+func (s *Stream) Missed() {
+	if s.readers.Load() == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seq++
+	for _, sub := range s.subs {
+		if sub.all {
+			sub.lost++
+		}
+	}
+}
+
+// Publish stamps e and hands it out.
+func (s *Stream) Publish(e Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := e.header()
+	s.seq++
+	h.Seq = s.seq
+	h.Time = s.now()
+	for _, sub := range s.subs {
+		sub.add(e)
+	}
+}
+
+// Subscription is one reader's place in a stream.
+type Subscription struct {
+	stream *Stream
+	limit  int
+	all    bool // the frequent events too
+
+	// Guarded by the stream's mu.
+	events []Event
+	lost   uint64
+	closed bool
+	ready  chan struct{} // capacity 1
+}
+
+// Subscribe starts a subscription that keeps at most limit events unread.
+func (s *Stream) Subscribe(limit int) *Subscription { return s.subscribe(limit, true) }
+
+// SubscribeNotable is Subscribe without the events that come with each message,
+// turn, request and connection: those of a log.
+func (s *Stream) SubscribeNotable(limit int) *Subscription { return s.subscribe(limit, false) }
+
+func (s *Stream) subscribe(limit int, all bool) *Subscription {
+	sub := &Subscription{stream: s, limit: max(limit, 1), all: all, ready: make(chan struct{}, 1)}
+	s.mu.Lock()
+	s.subs = append(s.subs, sub)
+	s.mu.Unlock()
+	s.readers.Add(1)
+	if all {
+		s.open.Add(1)
+	}
+	return sub
+}
+
+// notable accepts what a person wants in a log: not each message, turn and
+// request, but what servers say and what goes wrong.
+func notable(e Event) bool {
+	switch e.(type) {
+	case *MessageIn, *MessageOut, *Turn, *Request, *ConnectionOpened, *ConnectionClosed, *RoomStarted, *RoomHibernated:
+		return false
+	}
+	return true
+}
+
+// add must be called with the stream's mu held.
+func (s *Subscription) add(e Event) {
+	if !s.all && !notable(e) {
+		return
+	}
+	if len(s.events) >= s.limit {
+		s.lost++
+		return
+	}
+	s.events = append(s.events, e)
+	if len(s.events) == s.limit && s.all {
+		s.stream.open.Add(-1)
+	}
+	select {
+	case s.ready <- struct{}{}:
+	default:
+	}
+}
+
+// Next waits for events and returns all unread ones, and how many were lost
+// behind them. It fails when ctx ends, and with nothing left to read after
+// Close.
+func (s *Subscription) Next(ctx context.Context) (events []Event, lost uint64, err error) {
+	for {
+		s.stream.mu.Lock()
+		if len(s.events) > 0 || s.lost > 0 {
+			if len(s.events) >= s.limit && !s.closed && s.all {
+				s.stream.open.Add(1)
+			}
+			events, lost = s.events, s.lost
+			s.events, s.lost = nil, 0
+			s.stream.mu.Unlock()
+			return events, lost, nil
+		}
+		closed := s.closed
+		s.stream.mu.Unlock()
+		if closed {
+			return nil, 0, context.Canceled
+		}
+		select {
+		case <-s.ready:
+		case <-ctx.Done():
+			return nil, 0, ctx.Err()
+		}
+	}
+}
+
+// Close ends the subscription; Next still returns what is unread.
+func (s *Subscription) Close() {
+	s.stream.mu.Lock()
+	defer s.stream.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.closed = true
+	s.stream.readers.Add(-1)
+	if len(s.events) < s.limit && s.all {
+		s.stream.open.Add(-1)
+	}
+	for i, other := range s.stream.subs {
+		if other == s {
+			s.stream.subs = append(s.stream.subs[:i:i], s.stream.subs[i+1:]...)
+			break
+		}
+	}
+	select {
+	case s.ready <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,290 @@
+package emulator
+
+import (
+	"log/slog"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/goparty/party/emulator/clock"
+	"github.com/goparty/party/emulator/inspect"
+	"github.com/goparty/party/emulator/wire"
+)
+
+// handle takes one message of a generation's guest. It never waits. Rooms that
+// got something are added to b, which the caller drains.
+func (e *Emulator) handle(g *generation, m wire.Message, b *batch) {
+	switch m := m.(type) {
+	case *wire.Send:
+		e.operate(m.Instance, m, b)
+	case *wire.Done:
+		e.operate(m.Instance, m, b)
+	case *wire.Broadcast:
+		e.operate(m.Instance, m, b)
+	case *wire.Close:
+		e.operate(m.Instance, m, b)
+	case *wire.SetState:
+		e.operate(m.Instance, m, b)
+	case *wire.Accept:
+		e.operate(m.Instance, m, b)
+	case *wire.AutoRespond:
+		e.operate(m.Instance, m, b)
+	case *wire.Hold:
+		e.operate(m.Instance, m, b)
+	case *wire.SetTimer:
+		e.operate(m.Instance, m, b)
+	case *wire.StopTimer:
+		e.operate(m.Instance, m, b)
+	case *wire.Sleep:
+		e.operate(m.Instance, m, b)
+	case *wire.RequestTurn:
+		e.operate(m.Instance, m, b)
+	case *wire.Abort:
+		e.operate(m.Instance, m, b)
+	case *wire.Response:
+		if m.Instance != 0 {
+			e.operate(m.Instance, m, b)
+		} else if x := e.exchange(m.Stream); x != nil && x.servedBy() == g {
+			x.respond(m)
+		}
+	case *wire.Cancel:
+		if !g.cancelCall(m.ID) && m.Instance != 0 {
+			e.operate(m.Instance, m, b)
+		}
+	case *wire.Log:
+		if m.Instance != 0 {
+			e.operate(m.Instance, m, b)
+			return
+		}
+		e.events.Publish(&inspect.Log{Header: inspect.Header{Generation: g.number}, Level: slog.Level(m.Level).String(), Text: m.Text})
+	case *wire.Exception:
+		if m.Instance != 0 {
+			e.operate(m.Instance, m, b)
+			return
+		}
+		e.events.Publish(&inspect.Exception{Header: inspect.Header{Generation: g.number}, Hook: m.Hook, Error: m.Err.Text, Stack: m.Err.Stack})
+	case *wire.Call, *wire.Wakeup:
+		e.call(g, m, b)
+	case *wire.Fetch:
+		e.fetch(g, m, b)
+	case *wire.Upgrade:
+		e.upgrade(g, m)
+	case *wire.Chunk:
+		if x := g.fetched(m.Stream); x != nil {
+			x.chunk(m.Data, m.End, m.Err)
+		}
+	case *wire.Ack:
+		e.ack(g, m)
+	case *wire.Reset:
+		if x := g.fetched(m.Stream); x != nil {
+			x.cancel()
+		}
+	case *wire.Pong:
+		g.answered()
+	}
+}
+
+// operation is a guest's message about one of its instances.
+type operation struct {
+	instance uint64
+	m        wire.Message
+}
+
+func (e *Emulator) operate(instance uint64, m wire.Message, b *batch) {
+	r := e.owner(instance)
+	if r == nil {
+		return // fenced: the instance has left memory
+	}
+	if r.box.put(operation{instance, m}) {
+		b.add(r)
+	}
+}
+
+func (o operation) apply(r *room) {
+	if r.inst == nil || r.inst.number != o.instance {
+		return // fenced
+	}
+	in := r.inst
+	switch m := o.m.(type) {
+	case *wire.Send:
+		if c := r.connection(m.Connection); c != nil && c.accepted {
+			data := outgoing(m.Binary, m.Data)
+			if r.em.events.Wanted() {
+				r.em.events.Publish(&inspect.MessageOut{Header: r.header(), Connection: c.id, Payload: inspect.NewPayload(m.Binary, data)})
+			} else {
+				r.em.events.Missed()
+			}
+			c.send(opcode(m.Binary), data)
+		}
+	case *wire.Done:
+		r.turnDone(m)
+	case *wire.Broadcast:
+		r.broadcast(m)
+	case *wire.Close:
+		if c := r.connection(m.Connection); c != nil {
+			c.close(m.Code, m.Reason, closeLimit)
+		}
+	case *wire.SetState:
+		if c := r.connection(m.Connection); c != nil {
+			c.state = m.State
+		}
+	case *wire.Accept:
+		if c := r.connection(m.Connection); c != nil {
+			c.accepted, c.tags = true, m.Tags
+		}
+	case *wire.AutoRespond:
+		if m.Request == "" {
+			r.auto.Store(nil)
+		} else {
+			r.auto.Store(&autoResponse{m.Request, m.Response})
+		}
+	case *wire.Hold:
+		if m.Begin {
+			in.holds[m.ID] = m.What
+		} else {
+			delete(in.holds, m.ID)
+		}
+		r.touch(false)
+	case *wire.SetTimer:
+		r.setTimer(m)
+	case *wire.StopTimer:
+		if t := in.timers[m.ID]; t != nil {
+			t.Stop()
+			delete(in.timers, m.ID)
+			r.touch(false)
+		}
+	case *wire.Sleep:
+		r.sleep(m)
+	case *wire.RequestTurn:
+		r.requestTurn(m)
+	case *wire.Cancel:
+		r.cancel(m.ID)
+	case *wire.Abort:
+		r.abort(m.Reason, false)
+	case *wire.Response:
+		if x := in.streams[m.Stream]; x != nil {
+			if m.End {
+				delete(in.streams, m.Stream)
+				r.touch(true)
+			}
+			x.respond(m)
+		}
+	case *wire.Log:
+		r.em.events.Publish(&inspect.Log{Header: r.header(), Level: slog.Level(m.Level).String(), Text: m.Text})
+	case *wire.Exception:
+		r.em.events.Publish(&inspect.Exception{Header: r.header(), Hook: m.Hook, Error: m.Err.Text, Stack: m.Err.Stack})
+	}
+}
+
+func opcode(isBinary bool) byte {
+	if isBinary {
+		return websocket.BinaryMessage
+	}
+	return websocket.TextMessage
+}
+
+// outgoing mends text that clients would have to refuse.
+func outgoing(isBinary bool, data []byte) []byte {
+	if !isBinary && !utf8.Valid(data) {
+		return validText(data)
+	}
+	return data
+}
+
+func (r *room) connection(key uint64) *connection {
+	for _, c := range r.conns {
+		if c.key == key {
+			return c
+		}
+	}
+	return nil
+}
+
+func (r *room) broadcast(m *wire.Broadcast) {
+	data := outgoing(m.Binary, m.Data)
+	frame := appendFrame(make([]byte, 0, len(data)+10), opcode(m.Binary), data)
+	n := 0
+	for _, c := range r.conns {
+		if c.listed() && !contains(m.Without, c.id) {
+			c.sendShared(frame)
+			n++
+		}
+	}
+	if r.em.events.Wanted() {
+		r.em.events.Publish(&inspect.MessageOut{Header: r.header(), Count: n, Payload: inspect.NewPayload(m.Binary, data)})
+	} else {
+		r.em.events.Missed()
+	}
+}
+
+func contains(all []string, s string) bool {
+	for _, have := range all {
+		if have == s {
+			return true
+		}
+	}
+	return false
+}
+
+// setTimer starts an AfterFunc: when it is due it asks for its turn.
+func (r *room) setTimer(m *wire.SetTimer) {
+	in := r.inst
+	r.touch(false)
+	at := r.em.clock.Now().Add(time.Duration(m.After))
+	in.timers[m.ID] = r.em.clock.At(at, clock.Timer, r.name, func() {
+		r.post(do(func(r *room) {
+			if r.inst != in || in.timers[m.ID] == nil {
+				return
+			}
+			delete(in.timers, m.ID)
+			r.enqueue(&event{kind: kindTimer, payload: &wire.RunTimer{ID: m.ID}})
+		}))
+	})
+}
+
+// sleep answers after a span of the rooms' clock.
+func (r *room) sleep(m *wire.Sleep) {
+	in := r.inst
+	r.touch(false)
+	at := r.em.clock.Now().Add(time.Duration(m.After))
+	in.sleeps[m.ID] = r.em.clock.At(at, clock.Timer, r.name, func() {
+		r.post(do(func(r *room) {
+			if r.inst != in || in.sleeps[m.ID] == nil {
+				return
+			}
+			delete(in.sleeps, m.ID)
+			r.touch(false)
+			r.tell(&wire.SetClock{Clock: r.em.wireClock()})
+			r.tell(&wire.Result{ID: m.ID})
+		}))
+	})
+}
+
+// requestTurn queues a Do.
+func (r *room) requestTurn(m *wire.RequestTurn) {
+	in := r.inst
+	ev := &event{kind: kindDo, payload: &wire.RunDo{ID: m.ID}}
+	ev.done = func(d *wire.Done) {
+		if r.inst == in {
+			r.tell(&wire.Result{ID: m.ID, Err: d.Err})
+		}
+	}
+	ev.failed = func(*wire.Failure) {} // its instance is gone
+	r.enqueue(ev)
+}
+
+// cancel withdraws a Sleep or a Do.
+func (r *room) cancel(id uint64) {
+	if s := r.inst.sleeps[id]; s != nil {
+		s.Stop()
+		delete(r.inst.sleeps, id)
+		r.touch(false)
+		return
+	}
+	for _, ev := range r.queue {
+		if d, ok := ev.payload.(*wire.RunDo); ok && d.ID == id {
+			ev.withdrawn = true
+		}
+	}
+}

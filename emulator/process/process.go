@@ -1,0 +1,248 @@
+// Package process runs a guest as a process of its own and talks to it over a
+// Unix socket. No process outlives the emulator, however that ends: a guest
+// exits when its socket closes, and where the system can do it (Linux) the
+// kernel kills it with its parent.
+package process
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/goparty/party/emulator/wire"
+)
+
+// Command says what to run.
+type Command struct {
+	Path string
+	Args []string
+	Env  []string // added to the emulator's own
+	Dir  string
+	// Line gets each line that the process writes. It must not block.
+	Line func(stderr bool, line string)
+	// HelloLimit is how long the process may take until it calls party.Main.
+	// 0: 15 s.
+	HelloLimit time.Duration
+}
+
+// Process is a running guest.
+type Process struct {
+	cmd   *exec.Cmd
+	conn  *wire.Conn
+	hello *wire.Hello
+
+	mu     sync.Mutex
+	err    error
+	asked  bool // Close was called
+	output []string
+	pipes  []io.ReadCloser
+	read   sync.WaitGroup // of its output
+	exited chan struct{}  // the process has
+	served chan struct{}  // nobody reads the link any more
+	done   chan struct{}
+}
+
+// How much of its output is kept, and how long it may take to end by itself.
+const (
+	keptLines = 40
+	exitLimit = 300 * time.Millisecond
+)
+
+// Start runs the command and waits for its hello.
+func Start(ctx context.Context, c Command) (*Process, error) {
+	if c.HelloLimit == 0 {
+		c.HelloLimit = 15 * time.Second
+	}
+	p := &Process{cmd: exec.Command(c.Path, c.Args...), exited: make(chan struct{}), done: make(chan struct{})}
+	p.cmd.Dir = c.Dir
+	p.cmd.Env = append(os.Environ(), c.Env...)
+	stdout, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	stderr, err := p.cmd.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
+	accept, err := socket(p.cmd)
+	if err != nil {
+		return nil, fmt.Errorf("making the socket to the server's process: %w", err)
+	}
+	if err := p.start(); err != nil {
+		if conn, err := accept(p.exited, time.Millisecond); err == nil {
+			_ = conn.Close()
+		}
+		return nil, fmt.Errorf("starting the server's process: %w", err)
+	}
+	p.pipes = []io.ReadCloser{stdout, stderr}
+	p.read.Go(func() { p.lines(stdout, false, c.Line) })
+	p.read.Go(func() { p.lines(stderr, true, c.Line) })
+	conn, err := accept(p.exited, c.HelloLimit)
+	if err == nil {
+		p.conn = wire.NewConn(conn)
+		err = p.greet(ctx, conn, c.HelloLimit)
+	}
+	if err != nil {
+		return nil, p.failed(err)
+	}
+	return p, nil
+}
+
+// greet waits for the hello and checks the version.
+func (p *Process) greet(ctx context.Context, conn net.Conn, limit time.Duration) error {
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	_ = conn.SetReadDeadline(time.Now().Add(limit))
+	m, err := p.conn.Read()
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return fmt.Errorf("the program did not call party.Main within %s: call it at the end of main, and do slow work in OnStart", limit)
+		}
+		return errNoHello
+	}
+	_ = conn.SetReadDeadline(time.Time{})
+	h, ok := m.(*wire.Hello)
+	if !ok {
+		return fmt.Errorf("the program's first message is a %T", m)
+	}
+	if h.Version != wire.Version {
+		return fmt.Errorf("the server's party module speaks protocol %d and this tool protocol %d: bring both to one version, with `go get github.com/goparty/party@latest` in the server's module and `go install github.com/goparty/party/cmd/party@latest`", h.Version, wire.Version)
+	}
+	p.hello = h
+	return nil
+}
+
+// errNoHello is a program that ended too early; failed says how.
+var errNoHello = errors.New("no hello")
+
+// failed ends a process that did not get to its hello, and explains.
+func (p *Process) failed(err error) error {
+	if errors.Is(err, errNoHello) {
+		select {
+		case <-p.exited:
+		case <-time.After(exitLimit):
+		}
+	}
+	p.kill()
+	if p.conn != nil {
+		_ = p.conn.Close()
+	}
+	p.reap()
+	if !errors.Is(err, errNoHello) {
+		return err
+	}
+	out := p.Output()
+	if out == "" {
+		return fmt.Errorf("the program ended (%s) without calling party.Main: its main function should end with party.Main(App)", p.cmd.ProcessState)
+	}
+	return fmt.Errorf("the program ended (%s) before it served:\n%s", p.cmd.ProcessState, out)
+}
+
+// reap waits for the end of the process and of its output. Something that it
+// started and that left its group may hold the pipes; we do not wait for that.
+func (p *Process) reap() {
+	<-p.exited
+	t := time.AfterFunc(exitLimit, p.closePipes)
+	p.read.Wait()
+	t.Stop()
+	p.closePipes()
+}
+
+func (p *Process) closePipes() {
+	for _, r := range p.pipes {
+		_ = r.Close()
+	}
+}
+
+// lines reads what the process writes.
+func (p *Process) lines(r io.Reader, stderr bool, line func(bool, string)) {
+	br := bufio.NewReaderSize(r, 16<<10)
+	for {
+		b, err := br.ReadSlice('\n') // a longer line comes in pieces
+		if len(b) > 0 {
+			s := strings.TrimRight(string(b), "\r\n")
+			p.mu.Lock()
+			if p.output = append(p.output, s); len(p.output) > keptLines {
+				p.output = p.output[1:]
+			}
+			p.mu.Unlock()
+			if line != nil {
+				line(stderr, s)
+			}
+		}
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			return
+		}
+	}
+}
+
+// Hello is what the guest said of itself.
+func (p *Process) Hello() *wire.Hello { return p.hello }
+
+// PID is the process's.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Done is closed when the process has ended.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Err says why it ended.
+func (p *Process) Err() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err
+}
+
+// Output is the end of what it wrote.
+func (p *Process) Output() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return strings.Join(p.output, "\n")
+}
+
+// Run welcomes the guest and reads its messages until it ends.
+func (p *Process) Run(w *wire.Welcome, handle func(wire.Message), pause func()) wire.Link {
+	p.served = make(chan struct{})
+	p.conn.Send(w)
+	p.conn.Flush()
+	go func() {
+		err := p.conn.Serve(handle, pause)
+		pause()
+		close(p.served)
+		select {
+		case <-p.exited:
+		case <-time.After(exitLimit):
+		}
+		p.kill()
+		p.reap()
+		p.mu.Lock()
+		p.err = fmt.Errorf("its process ended: %s", p.cmd.ProcessState)
+		if err != nil && err != io.EOF && !p.asked && !errors.Is(err, net.ErrClosed) && strings.Contains(err.Error(), "malformed") {
+			p.err = fmt.Errorf("its process was ended because it sent what is not the protocol: %w", err)
+		}
+		p.mu.Unlock()
+		_ = p.conn.Close()
+		close(p.done)
+	}()
+	return p.conn
+}
+
+// Close ends the process and waits until it has ended.
+func (p *Process) Close() {
+	p.mu.Lock()
+	p.asked = true
+	p.mu.Unlock()
+	_ = p.conn.Close()
+	p.kill()
+	<-p.done
+}

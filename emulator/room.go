@@ -1,0 +1,461 @@
+package emulator
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/goparty/party/emulator/clock"
+	"github.com/goparty/party/emulator/inspect"
+	"github.com/goparty/party/emulator/wire"
+)
+
+// room is one room. All fields but box, auto and the constant ones belong to
+// the mailbox's owner.
+type room struct {
+	em      *Emulator
+	address wire.Address
+	name    string // for people: chat/lobby
+	id      string
+	box     mailbox
+	auto    atomic.Pointer[autoResponse]
+
+	inst  *instance     // nil: no code in memory
+	queue []*event      // turns that have not been sent to the guest
+	conns []*connection // in the order they came
+	props []byte
+
+	lastTurn  time.Time // when something last kept the room awake
+	lastOther time.Time // the same, but for timers and background work
+	idle      *clock.Entry
+	eviction  *clock.Entry
+
+	dirty   []*connection   // have something to flush
+	flush   bool            // the guest's link has something to flush
+	waiting bool            // for a generation
+	closing bool            // the emulator closes: no new turns
+	quiet   []chan struct{} // closed when no turn runs
+	forced  bool            // what happens now was asked for by a person
+}
+
+type autoResponse struct{ request, response string }
+
+// instance is one life of a room in a guest's memory.
+type instance struct {
+	number   uint64
+	gen      *generation
+	started  bool // OnStart has run
+	starting bool // OnStart runs
+	running  []*event
+	began    time.Time // machine time: when running[0] could begin
+	timers   map[uint64]*clock.Entry
+	sleeps   map[uint64]*clock.Entry
+	holds    map[uint64]string
+	streams  map[uint64]*exchange
+}
+
+func newRoom(e *Emulator, a wire.Address) *room {
+	return &room{em: e, address: a, name: a.String(), id: a.ID(), lastTurn: e.clock.Now(), lastOther: e.clock.Now()}
+}
+
+func (r *room) header() inspect.Header {
+	h := inspect.Header{Room: r.name, Forced: r.forced}
+	if r.inst != nil {
+		h.Generation = r.inst.gen.number
+	}
+	return h
+}
+
+// forgettable reports whether the room is nothing any more.
+func (r *room) forgettable() bool {
+	return r.inst == nil && len(r.queue) == 0 && len(r.conns) == 0 && !r.waiting
+}
+
+// settle is what an owner does whenever the mailbox is empty: send the guest
+// what can run, let everything leave, and see when the room may sleep.
+func (r *room) settle() {
+	r.pump()
+	for _, c := range r.dirty {
+		c.dirty = false
+		c.flush()
+	}
+	r.dirty = r.dirty[:0]
+	if r.flush && r.inst != nil {
+		r.flush = false
+		r.inst.gen.link.Flush()
+	}
+	r.arm()
+	if len(r.quiet) > 0 && (r.inst == nil || len(r.inst.running) == 0) {
+		for _, c := range r.quiet {
+			close(c)
+		}
+		r.quiet = nil
+	}
+}
+
+func (r *room) tell(m wire.Message) {
+	r.inst.gen.link.Send(m)
+	r.flush = true
+}
+
+// window is how many turns lie with the guest at once. It runs them one at a
+// time; what has not begun when an instance ends comes back.
+const window = 64
+
+// pump sends waiting turns to the guest, starting an instance where there is
+// none. The next batch follows when the last one is done.
+func (r *room) pump() {
+	r.queue = slices.DeleteFunc(r.queue, func(ev *event) bool { return ev.withdrawn })
+	if len(r.queue) == 0 || r.closing {
+		return
+	}
+	if r.inst == nil {
+		g := r.em.current()
+		if g == nil {
+			r.awaitGeneration()
+			return
+		}
+		r.start(g)
+		return
+	}
+	if r.inst.starting || len(r.inst.running) > 0 {
+		return
+	}
+	if !r.inst.started {
+		r.sendStart()
+		return
+	}
+	n := min(len(r.queue), window)
+	now := r.em.wireClock()
+	for _, ev := range r.queue[:n] {
+		ev.number = r.em.next.Add(1)
+		if ev.served != nil {
+			ev.served.sendTo(r.inst.gen)
+			r.inst.streams[ev.served.id] = ev.served
+		}
+		r.tell(&wire.Turn{Instance: r.inst.number, Turn: ev.number, Clock: now, Event: ev.payload})
+	}
+	r.inst.running = append(r.inst.running, r.queue[:n]...)
+	r.inst.began = time.Now()
+	clear(r.queue[:n])
+	r.queue = r.queue[n:]
+	if len(r.queue) == 0 {
+		r.queue = nil
+	}
+}
+
+// start makes an instance and runs its OnStart.
+func (r *room) start(g *generation) {
+	r.inst = &instance{
+		number: r.em.next.Add(1), gen: g,
+		timers: map[uint64]*clock.Entry{}, sleeps: map[uint64]*clock.Entry{},
+		holds: map[uint64]string{}, streams: map[uint64]*exchange{},
+	}
+	r.em.bind(r.inst.number, r)
+	r.touch(true)
+	r.sendStart()
+}
+
+// sendStart runs OnStart, for the first time or, where it failed, again.
+func (r *room) sendStart() {
+	r.inst.starting = true
+	r.inst.began = time.Now()
+	m := &wire.Start{Instance: r.inst.number, Address: r.address, ID: r.id, Props: r.props, Turn: r.em.next.Add(1)}
+	for _, c := range r.conns {
+		if c.listed() {
+			m.Connections = append(m.Connections, c.wire())
+		}
+	}
+	r.tell(m)
+}
+
+// startDone is the end of OnStart. Where it failed, the event that wanted the
+// room fails, and the next one tries again.
+func (r *room) startDone(m *wire.Done) {
+	r.inst.starting = false
+	r.touch(true)
+	if m.Err == nil {
+		r.inst.started = true
+		cause := "request"
+		if len(r.queue) > 0 {
+			cause = r.queue[0].kind
+		}
+		r.em.events.Publish(&inspect.RoomStarted{Header: r.header(), Cause: cause})
+		r.answerWakes()
+		return
+	}
+	if len(r.queue) > 0 {
+		ev := r.queue[0]
+		r.queue = r.queue[1:]
+		r.fail(ev, m.Err)
+	}
+}
+
+// answerWakes ends the waits for OnStart, without waiting for the turns before
+// them in the queue.
+func (r *room) answerWakes() {
+	for _, ev := range r.queue {
+		if w, ok := ev.payload.(*wire.Wake); ok && !ev.withdrawn {
+			r.finish(ev, &wire.Done{})
+			ev.done = nil
+			ev.withdrawn = w.Props == nil // otherwise they are still to be brought
+		}
+	}
+}
+
+// touch notes that something keeps the room awake now. other is false for
+// timers and background work.
+func (r *room) touch(other bool) {
+	r.lastTurn = r.em.clock.Now()
+	if other {
+		r.lastOther = r.lastTurn
+	}
+}
+
+// awake lists why the room cannot hibernate.
+func (r *room) awake() []string {
+	if r.inst == nil {
+		return nil
+	}
+	var why []string
+	if r.inst.starting {
+		why = append(why, "OnStart runs")
+	}
+	if n := len(r.inst.running) + len(r.queue); n > 0 {
+		why = append(why, count(n, "turn")+" running or waiting")
+	}
+	if !r.class().Hibernate {
+		if n := len(r.conns); n > 0 {
+			why = append(why, count(n, "connection")+" of a class without Hibernate")
+		}
+	} else if n := r.connecting(); n > 0 {
+		why = append(why, count(n, "connection")+" being opened")
+	}
+	if n := len(r.inst.timers) + len(r.inst.sleeps); n > 0 {
+		why = append(why, count(n, "timer"))
+	}
+	kinds := map[string]int{}
+	for _, what := range r.inst.holds {
+		kinds[what]++
+	}
+	for what, n := range kinds {
+		why = append(why, fmt.Sprintf("%d %s", n, what))
+	}
+	sort.Strings(why)
+	return why
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func joinReasons(why []string) string { return strings.Join(why, ", ") }
+
+func (r *room) connecting() (n int) {
+	for _, c := range r.conns {
+		if c.sock == nil {
+			n++
+		}
+	}
+	return n
+}
+
+func (r *room) class() wire.Class {
+	if r.inst != nil {
+		return r.inst.gen.classes[r.address.Binding]
+	}
+	if g := r.em.current(); g != nil {
+		return g.classes[r.address.Binding]
+	}
+	return wire.Class{}
+}
+
+// arm sets the room's two deadlines. A turn does not move them, only what they
+// are compared with when they are due: they come too early, look, and are set
+// again for the right time.
+func (r *room) arm() {
+	if r.inst == nil {
+		for _, e := range []*clock.Entry{r.idle, r.eviction} {
+			if e != nil {
+				e.Stop()
+			}
+		}
+		r.idle, r.eviction = nil, nil
+		return
+	}
+	if r.idle == nil {
+		number := r.inst.number
+		r.idle = r.em.clock.At(r.lastTurn.Add(r.em.config.HibernateAfter), clock.Idle, r.name, func() {
+			r.post(do(func(r *room) { r.idleDue(number) }))
+		})
+	}
+	if r.eviction == nil {
+		number := r.inst.number
+		r.eviction = r.em.clock.At(r.lastOther.Add(r.em.config.EvictAfter), clock.Idle, r.name, func() {
+			r.post(do(func(r *room) { r.evictionDue(number) }))
+		})
+	}
+}
+
+func (r *room) idleDue(number uint64) {
+	if r.inst == nil || r.inst.number != number {
+		return
+	}
+	r.idle = nil
+	now := r.em.clock.Now()
+	if len(r.awake()) > 0 {
+		r.lastTurn = now // look again a span from now
+		return
+	}
+	if !now.Before(r.lastTurn.Add(r.em.config.HibernateAfter)) {
+		r.hibernate(false)
+	}
+}
+
+func (r *room) evictionDue(number uint64) {
+	if r.inst == nil || r.inst.number != number {
+		return
+	}
+	r.eviction = nil
+	now := r.em.clock.Now()
+	for _, ev := range r.inst.running {
+		if !ev.background() {
+			r.lastOther = now
+		}
+	}
+	if len(r.conns) > 0 || len(r.inst.streams) > 0 || r.inst.starting {
+		r.lastOther = now
+	}
+	if !now.Before(r.lastOther.Add(r.em.config.EvictAfter)) {
+		r.evict("no connection and no turn but timers and background work for "+r.em.config.EvictAfter.String(), false)
+	}
+}
+
+// hibernate drops the instance and keeps the connections.
+func (r *room) hibernate(forced bool) {
+	r.forced = forced
+	h := r.header()
+	r.drop("hibernated", false)
+	r.em.events.Publish(&inspect.RoomHibernated{Header: h, Connections: len(r.conns)})
+	r.forced = false
+}
+
+// evict drops the instance and the connections that cannot hibernate.
+func (r *room) evict(reason string, forced bool) {
+	r.forced = forced
+	h, hibernates := r.header(), r.class().Hibernate
+	r.drop("evicted", true)
+	cut := 0
+	if !hibernates {
+		cut = r.cutAll()
+	}
+	r.em.events.Publish(&inspect.RoomEvicted{Header: h, Reason: reason, Cut: cut})
+	r.forced = false
+}
+
+// abort resets the room.
+func (r *room) abort(reason string, forced bool) {
+	r.forced = forced
+	h := r.header()
+	cut := r.cutAll()
+	if r.inst != nil {
+		r.drop("aborted: "+reason, true)
+	}
+	r.auto.Store(nil)
+	r.em.events.Publish(&inspect.RoomAborted{Header: h, Reason: reason, Cut: cut})
+	r.forced = false
+}
+
+// shut ends the room with the emulator.
+func (r *room) shut() {
+	r.cutAll()
+	if r.inst != nil {
+		r.drop("the emulator ended", false)
+	}
+	for _, ev := range r.queue {
+		r.fail(ev, retryable("the emulator is stopping"))
+	}
+	r.queue = nil
+	r.waiting = false
+}
+
+// drop takes the instance out of memory. The turn that ran is lost; those
+// behind it have not begun and wait for the next instance.
+func (r *room) drop(reason string, loud bool) {
+	in := r.inst
+	r.tell(&wire.Stop{Instance: in.number, Reason: reason})
+	in.gen.link.Flush()
+	r.flush = false
+	r.leave(reason, loud)
+}
+
+// leave forgets the instance without telling the guest.
+func (r *room) leave(reason string, loud bool) {
+	in := r.inst
+	r.em.unbind(in.number)
+	for _, e := range in.timers {
+		e.Stop()
+	}
+	for _, e := range in.sleeps {
+		e.Stop()
+	}
+	in.gen.abandonCalls(in.number)
+	lost := in.running
+	if len(lost) > 0 {
+		ev := lost[0]
+		if loud {
+			r.em.events.Publish(&inspect.TurnLost{Header: r.header(), Kind: ev.kind, Connection: ev.connection(), Reason: reason})
+		}
+		r.fail(ev, retryable(r.name+" was "+reason+" while it handled this"))
+		var again []*event
+		for _, ev := range lost[1:] {
+			if !ev.instanceOnly() {
+				again = append(again, ev)
+			}
+			if ev.served != nil {
+				delete(in.streams, ev.served.id) // the next instance serves it
+			}
+		}
+		r.queue = append(again, r.queue...)
+	}
+	r.queue = slices.DeleteFunc(r.queue, func(ev *event) bool { return ev.instanceOnly() })
+	for _, x := range in.streams {
+		x.fail(retryable(r.name + " was " + reason + " while it answered this"))
+	}
+	r.inst = nil
+	r.flush = false
+	if r.idle != nil {
+		r.idle.Stop()
+		r.idle = nil
+	}
+	if r.eviction != nil {
+		r.eviction.Stop()
+		r.eviction = nil
+	}
+}
+
+// retryable is the failure of somebody who waited for an instance that is gone.
+func retryable(text string) *wire.Failure {
+	return &wire.Failure{Code: wire.CodeRetryable, Text: text}
+}
+
+// awaitGeneration comes back to the queue when there is code again.
+func (r *room) awaitGeneration() {
+	if r.waiting {
+		return
+	}
+	r.waiting = true
+	e := r.em
+	e.work.Go(func() {
+		if _, err := e.awaitCurrent(e.ctx); err != nil {
+			return
+		}
+		r.post(do(func(r *room) { r.waiting = false }))
+	})
+}
