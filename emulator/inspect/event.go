@@ -116,8 +116,9 @@ type (
 	// Log is a line that a server wrote or logged.
 	Log struct {
 		Header
-		Level string `json:"level"`
-		Text  string `json:"text"`
+		Level  string `json:"level"`
+		Text   string `json:"text"`
+		Output bool   `json:"output,omitempty"` // written to stdout or stderr
 	}
 	// Exception is an error or panic of a hook.
 	Exception struct {
@@ -147,12 +148,28 @@ type (
 		Cut      int    `json:"cut"`              // connections that could not hibernate
 		Restarts bool   `json:"restarts"`
 	}
+	// Ready: the emulator serves. It is what a person needs to know first.
+	Ready struct {
+		Header
+		URL     string        `json:"url"`
+		State   string        `json:"state"`
+		Classes []ReadyClass  `json:"classes"`
+		Try     string        `json:"try"`
+		Took    time.Duration `json:"took_ns"`
+	}
 	// ClockMoved: somebody advanced the rooms' clock.
 	ClockMoved struct {
 		Header
 		By time.Duration `json:"by_ns"`
 	}
 )
+
+// ReadyClass is one class as clients reach it.
+type ReadyClass struct {
+	Class     string `json:"class"`
+	WebSocket string `json:"websocket"`
+	Hibernate bool   `json:"hibernate"`
+}
 
 // Payload is a message's content, or its start.
 type Payload struct {
@@ -180,4 +197,5 @@ func (*Exception) Type() string         { return "exception" }
 func (*GenerationStarted) Type() string { return "generation.started" }
 func (*GenerationFailed) Type() string  { return "generation.failed" }
 func (*Crash) Type() string             { return "crash" }
+func (*Ready) Type() string             { return "ready" }
 func (*ClockMoved) Type() string        { return "clock.moved" }

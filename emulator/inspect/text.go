@@ -1,0 +1,179 @@
+package inspect
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Text writes an event for people, without its time and room. It may have
+// several lines where there is a stack.
+func Text(e Event) string {
+	switch e := e.(type) {
+	case *RoomStarted:
+		return fmt.Sprintf("started by %s, generation %d", e.Cause, e.Generation)
+	case *RoomHibernated:
+		if e.Connections == 0 {
+			return "cold: nothing needs it" + forced(e.Header)
+		}
+		return fmt.Sprintf("hibernated, %s open", plural(e.Connections, "connection")) + forced(e.Header)
+	case *RoomEvicted:
+		return "evicted: " + e.Reason + cut(e.Cut) + forced(e.Header)
+	case *RoomAborted:
+		return "aborted: " + e.Reason + cut(e.Cut) + forced(e.Header)
+	case *ConnectionOpened:
+		s := e.Connection + " connected " + e.URI
+		if len(e.Tags) > 1 {
+			s += " tags " + strings.Join(e.Tags[1:], ", ")
+		}
+		return s
+	case *ConnectionRefused:
+		return e.Connection + " refused: " + e.Reason
+	case *ConnectionClosed:
+		s := fmt.Sprintf("%s closed %d", e.Connection, e.Code)
+		if e.Reason != "" {
+			s += " " + strconv.Quote(e.Reason)
+		}
+		return s
+	case *MessageIn:
+		return fmt.Sprintf("%s -> %s", e.Connection, e.Payload.preview()) + auto(e.Auto)
+	case *MessageOut:
+		to := e.Connection
+		if to == "" {
+			to = fmt.Sprintf("all %d", e.Count)
+		}
+		return fmt.Sprintf("%s <- %s", to, e.Payload.preview()) + auto(e.Auto)
+	case *Request:
+		s := fmt.Sprintf("%s %s %d in %s", e.Method, e.URL, e.Status, Span(e.Took))
+		if e.Error != "" {
+			s += ": " + e.Error
+		}
+		return s
+	case *Turn:
+		s := fmt.Sprintf("turn %s in %s", e.Kind, Span(e.Took))
+		if e.Error != "" {
+			s += " failed: " + e.Error
+		}
+		return s
+	case *TurnLost:
+		return fmt.Sprintf("turn %s lost: %s", e.Kind, e.Reason)
+	case *Log:
+		if e.Output {
+			return e.Text
+		}
+		return e.Level + " " + e.Text
+	case *Exception:
+		s := e.Hook + " failed: " + e.Error
+		if e.Stack != "" {
+			s += "\n" + strings.TrimRight(e.Stack, "\n")
+		}
+		return s
+	case *GenerationStarted:
+		if e.PID == 0 {
+			return fmt.Sprintf("generation %d started in %s", e.Generation, Span(e.Took))
+		}
+		return fmt.Sprintf("generation %d started in %s, process %d", e.Generation, Span(e.Took), e.PID)
+	case *GenerationFailed:
+		s := fmt.Sprintf("generation %d: %s", e.Generation, e.Reason)
+		if e.Retry > 0 {
+			s += "; trying again in " + Span(e.Retry)
+		}
+		return s
+	case *Crash:
+		s := fmt.Sprintf("generation %d crashed: %s; %s lost%s", e.Generation, e.Reason, plural(e.Turns, "turn"), cut(e.Cut))
+		if e.Restarts {
+			s += "; starting it again"
+		}
+		if e.Output != "" {
+			s += "\n" + e.Output
+		}
+		return s
+	case *ClockMoved:
+		return "clock moved by " + e.By.String()
+	case *Ready:
+		return e.text()
+	}
+	return e.Type()
+}
+
+func (e *Ready) text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "serving  %s", e.URL)
+	width := 0
+	for _, c := range e.Classes {
+		width = max(width, len(c.WebSocket))
+	}
+	for _, c := range e.Classes {
+		fmt.Fprintf(&b, "\n  %-*s  %s", width, c.WebSocket, c.Class)
+		if c.Hibernate {
+			b.WriteString(", hibernates")
+		}
+	}
+	fmt.Fprintf(&b, "\nstate    %s\ntry      %s", e.State, e.Try)
+	return b.String()
+}
+
+func forced(h Header) string {
+	if h.Forced {
+		return " (forced)"
+	}
+	return ""
+}
+
+func auto(yes bool) string {
+	if yes {
+		return " (automatic response)"
+	}
+	return ""
+}
+
+func cut(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return ", " + plural(n, "connection") + " cut"
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// Span writes a duration with three digits at most.
+func Span(d time.Duration) string {
+	switch {
+	case d >= 10*time.Second:
+		return d.Round(time.Second).String()
+	case d >= time.Second:
+		return d.Round(10 * time.Millisecond).String()
+	case d >= time.Millisecond:
+		return d.Round(100 * time.Microsecond).String()
+	}
+	return d.Round(time.Microsecond).String()
+}
+
+// previewWidth is how much of a message a line shows.
+const previewWidth = 100
+
+func (p Payload) preview() string {
+	if p.Binary {
+		const most = previewWidth / 4
+		if len(p.Data) > most {
+			return fmt.Sprintf("%x... (%d bytes)", p.Data[:most], p.Size)
+		}
+		return fmt.Sprintf("%x (%s)", p.Data, plural(p.Size, "byte"))
+	}
+	s := p.Data
+	if len(s) > previewWidth {
+		s = s[:previewWidth]
+		for len(s) > 0 && !utf8.Valid(s) {
+			s = s[:len(s)-1]
+		}
+		return fmt.Sprintf("%q... (%d bytes)", s, p.Size)
+	}
+	return fmt.Sprintf("%q", s)
+}
