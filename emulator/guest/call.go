@@ -46,7 +46,7 @@ func (g *Guest) ask(ctx context.Context, in *Instance, make_ func(id uint64) wir
 		}
 	}
 	g.link.Send(make_(id))
-	g.link.Flush()
+	g.yield()
 	select {
 	case r := <-w.done:
 		if r.Err != nil {
@@ -283,7 +283,7 @@ func Fetch(ctx context.Context, to wire.Address, r *http.Request, props []byte) 
 	g.fetching[f.stream] = f
 	g.mu.Unlock()
 	g.link.Send(&wire.Fetch{Stream: f.stream, Caller: who, To: to, Request: req, Props: props})
-	g.link.Flush()
+	g.yield()
 	if more {
 		go f.sendBody(ctx, r.Body)
 	}
@@ -329,6 +329,7 @@ type responseBody struct {
 }
 
 func (b *responseBody) Read(p []byte) (int, error) {
+	b.f.guest.yield()
 	n, err := b.f.body.Read(p)
 	if err != nil {
 		b.stop()

@@ -58,9 +58,17 @@ type Guest struct {
 	next  atomic.Uint64 // numbers of calls, timers and functions
 	ctx   context.Context
 	end   context.CancelFunc
-	soon  *time.Timer // flushes what a turn sent before it ends
-	armed atomic.Bool
+	pulse *pulse
+	dirty atomic.Bool // something was sent and not flushed
 	watch watchdog
+	jobs  chan *Instance // to workers that wait
+	idle  atomic.Int32   // those workers
+
+	// Set by what serves the link, where that runs turns itself: inline takes
+	// an instance, and handOver is called before a turn may have to wait.
+	inline   func(*Instance)
+	handOver func()
+	overdue  func() // called with each beat
 
 	mu        sync.RWMutex
 	instances map[uint64]*Instance
@@ -68,9 +76,6 @@ type Guest struct {
 	serving   map[uint64]*exchange
 	fetching  map[uint64]*fetch
 }
-
-// flushAfter is how long a message may lie in the outbox while its turn goes on.
-const flushAfter = time.Millisecond
 
 // New returns the guest of p. It does nothing before Connect.
 func New(p Program) *Guest {
@@ -81,6 +86,7 @@ func New(p Program) *Guest {
 		waiting:   map[uint64]*waiter{},
 		serving:   map[uint64]*exchange{},
 		fetching:  map[uint64]*fetch{},
+		jobs:      make(chan *Instance),
 	}
 	for i := range p.Classes {
 		g.classes[p.Classes[i].Binding] = &p.Classes[i]
@@ -88,6 +94,7 @@ func New(p Program) *Guest {
 	g.ctx, g.end = context.WithCancel(context.Background())
 	g.ctx = guestContext{g.ctx, g}
 	g.watch.guest = g
+	g.pulse = newPulse(g.beat)
 	return g
 }
 
@@ -107,11 +114,6 @@ func (g *Guest) Connect(link wire.Link, w *wire.Welcome) {
 	_, g.direct = link.(*wire.Pipe)
 	g.welcome = *w
 	g.setClock(w.Clock)
-	g.soon = time.AfterFunc(time.Hour, func() {
-		g.armed.Store(false)
-		g.link.Flush()
-	})
-	g.soon.Stop()
 	current.Store(g)
 }
 
@@ -131,9 +133,7 @@ func (g *Guest) Close() {
 		in.stop("the emulator ended")
 	}
 	g.watch.stop()
-	if g.soon != nil {
-		g.soon.Stop()
-	}
+	g.pulse.stop()
 	current.CompareAndSwap(g, nil)
 }
 
@@ -216,9 +216,60 @@ func (g *Guest) start(m *wire.Start) {
 		g.mu.Lock()
 		g.instances[m.Instance] = in
 		g.mu.Unlock()
-		go in.loop()
 	}
 	in.enqueue(&wire.Turn{Instance: m.Instance, Turn: m.Turn, Clock: wire.Time{Offset: g.offset.Load(), Fixed: g.fixed.Load()}, Event: m})
+}
+
+// schedule sees to it that an instance's turns run.
+func (g *Guest) schedule(in *Instance) {
+	if g.inline != nil {
+		g.inline(in)
+		return
+	}
+	g.dispatch(in)
+}
+
+// dispatch gives an instance to a worker that waits, or to a new one.
+func (g *Guest) dispatch(in *Instance) {
+	if !in.own() {
+		return
+	}
+	select {
+	case g.jobs <- in:
+	default:
+		go g.worker(in)
+	}
+}
+
+// idleWorkers is how many goroutines wait for instances to run.
+const idleWorkers = 16
+
+// worker runs instances that it owns.
+func (g *Guest) worker(in *Instance) {
+	gid := goroutineID()
+	for {
+		in.work(gid)
+		g.link.Flush()
+		if g.idle.Add(1) > idleWorkers {
+			g.idle.Add(-1)
+			return
+		}
+		select {
+		case in = <-g.jobs:
+			g.idle.Add(-1)
+		case <-g.ctx.Done():
+			g.idle.Add(-1)
+			return
+		}
+	}
+}
+
+// yield lets everything leave, before the caller waits for an answer to it.
+func (g *Guest) yield() {
+	g.link.Flush()
+	if g.handOver != nil {
+		g.handOver()
+	}
 }
 
 func (g *Guest) forget(number uint64) {
@@ -227,11 +278,23 @@ func (g *Guest) forget(number uint64) {
 	g.mu.Unlock()
 }
 
-// flushSoon lets what was sent leave within a millisecond, or at the end of the
+// flushSoon lets what was sent leave with the next beat, or at the end of the
 // turn if that comes first. A turn's messages and its end then leave together.
 func (g *Guest) flushSoon() {
-	if !g.direct && g.armed.CompareAndSwap(false, true) {
-		g.soon.Reset(flushAfter)
+	if !g.direct {
+		if !g.dirty.Load() {
+			g.dirty.Store(true)
+		}
+		g.pulse.use()
+	}
+}
+
+func (g *Guest) beat() {
+	if g.dirty.Swap(false) {
+		g.link.Flush()
+	}
+	if g.overdue != nil {
+		g.overdue()
 	}
 }
 

@@ -44,7 +44,7 @@ type Instance struct {
 
 	mu      sync.Mutex
 	queue   []*wire.Turn // turns that have not begun
-	wake    chan struct{}
+	owned   bool         // a goroutine runs the queue
 	props   []byte
 	conns   []*Conn // in the order they came
 	byKey   map[uint64]*Conn
@@ -57,7 +57,6 @@ func newInstance(g *Guest, class *Class, m *wire.Start) *Instance {
 	in := &Instance{
 		Number: m.Instance, Address: m.Address, ID: m.ID,
 		guest: g, class: class, props: m.Props,
-		wake:   make(chan struct{}, 1),
 		byKey:  map[uint64]*Conn{},
 		timers: map[uint64]func(context.Context){},
 		asked:  map[uint64]*asked{},
@@ -112,10 +111,7 @@ func (in *Instance) enqueue(t *wire.Turn) {
 	in.mu.Lock()
 	in.queue = append(in.queue, t)
 	in.mu.Unlock()
-	select {
-	case in.wake <- struct{}{}:
-	default:
-	}
+	in.guest.schedule(in)
 }
 
 // stop fences the instance: its context ends, its turns that have not begun are
@@ -138,10 +134,6 @@ func (in *Instance) stop(reason string) {
 		a.finish(errGone)
 	}
 	in.guest.forget(in.Number)
-	select {
-	case in.wake <- struct{}{}:
-	default:
-	}
 }
 
 // send sends m for this instance unless it is fenced.

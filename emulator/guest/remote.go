@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/goparty/party/emulator/wire"
 )
@@ -16,11 +17,20 @@ import (
 const SocketVariable = "PARTY_GUEST"
 
 // Remote is a guest's link to an emulator in another process.
+//
+// The goroutine that reads the link runs the turns that it read: no other has
+// to be woken for them. If that takes long, or a turn is about to wait, another
+// goroutine goes on reading, and the turns that have not begun go to workers.
 type Remote struct {
 	conn  *wire.Conn
 	ready chan struct{} // closed when the program is there
-	ended chan struct{}
 	guest *Guest
+
+	mu     sync.Mutex
+	reader uint64 // number of the goroutine that reads
+	busy   bool   // it runs turns
+	late   bool   // it did so at the last beat
+	todo   []*Instance
 }
 
 // Attach connects to the emulator that started this process. When the emulator
@@ -36,19 +46,107 @@ func Attach() (*Remote, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the emulator: %w", err)
 	}
-	r := &Remote{conn: wire.NewConn(conn), ready: make(chan struct{}), ended: make(chan struct{})}
-	go func() {
-		_ = r.conn.Serve(func(m wire.Message) {
-			<-r.ready
-			if w, ok := m.(*wire.Welcome); ok {
-				r.guest.Connect(r.conn, w)
-				return
-			}
-			r.guest.Handle(m)
-		}, func() {})
-		os.Exit(0)
-	}()
+	r := &Remote{conn: wire.NewConn(conn), ready: make(chan struct{})}
+	go r.read(0)
 	return r, nil
+}
+
+// read serves the link as its n-th reader.
+func (r *Remote) read(n uint64) {
+	gid := goroutineID()
+	err := r.conn.Serve(r.handle, func() bool { return r.pause(n, gid) })
+	if err != nil {
+		os.Exit(0) // the emulator has ended
+	}
+}
+
+func (r *Remote) handle(m wire.Message) {
+	<-r.ready
+	if w, ok := m.(*wire.Welcome); ok {
+		r.guest.inline, r.guest.handOver, r.guest.overdue = r.add, r.handOver, r.overdue
+		r.guest.Connect(r.conn, w)
+		return
+	}
+	r.guest.Handle(m)
+}
+
+// add notes an instance that got a turn. Only the reader calls it.
+func (r *Remote) add(in *Instance) {
+	r.mu.Lock()
+	r.todo = append(r.todo, in)
+	r.mu.Unlock()
+}
+
+// pause runs what was read. It reports false where another goroutine has taken
+// over reading meanwhile.
+func (r *Remote) pause(n uint64, gid int64) bool {
+	r.mu.Lock()
+	if len(r.todo) == 0 {
+		r.mu.Unlock()
+		return true
+	}
+	r.busy, r.late = true, false
+	r.guest.pulse.use()
+	for len(r.todo) > 0 && r.reader == n {
+		in := r.todo[0]
+		r.todo[0] = nil
+		r.todo = r.todo[1:]
+		r.mu.Unlock()
+		if in.own() {
+			r.run(in, gid)
+		}
+		r.mu.Lock()
+	}
+	still := r.reader == n
+	if still {
+		r.busy, r.todo = false, nil
+	}
+	r.mu.Unlock()
+	r.conn.Flush()
+	return still
+}
+
+// run runs an instance's turns. A turn that ends its goroutine takes the reader
+// with it, so another must go on.
+func (r *Remote) run(in *Instance, gid int64) {
+	ended := false
+	defer func() {
+		if !ended {
+			r.handOver()
+		}
+	}()
+	in.work(gid)
+	ended = true
+}
+
+// overdue hands over where the reader has run turns for a whole beat.
+func (r *Remote) overdue() {
+	r.mu.Lock()
+	late := r.busy && r.late
+	r.late = r.busy
+	r.mu.Unlock()
+	if late {
+		r.handOver()
+	}
+}
+
+// handOver makes another goroutine the reader, if the present one runs turns.
+func (r *Remote) handOver() {
+	r.mu.Lock()
+	if !r.busy {
+		r.mu.Unlock()
+		return
+	}
+	r.busy = false
+	r.reader++
+	n, todo := r.reader, r.todo
+	r.todo = nil
+	r.mu.Unlock()
+	go r.read(n)
+	r.conn.Flush()
+	for _, in := range todo {
+		r.guest.dispatch(in)
+	}
 }
 
 func dial(where string) (net.Conn, error) {
@@ -74,7 +172,7 @@ func (r *Remote) Run(p Program) {
 	r.conn.Send(r.guest.Hello())
 	r.conn.Flush()
 	close(r.ready)
-	<-r.ended
+	select {} // the reader ends the process
 }
 
 // Refuse tells the emulator that the program cannot run, and ends the process.

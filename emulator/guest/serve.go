@@ -81,7 +81,7 @@ func (g *Guest) open(ctx context.Context, in *Instance, m *wire.Serve) (*exchang
 type requestBody struct{ x *exchange }
 
 func (b *requestBody) Read(p []byte) (int, error) {
-	b.x.guest.link.Flush()
+	b.x.guest.yield()
 	return b.x.body.Read(p)
 }
 
@@ -310,7 +310,7 @@ func (x *exchange) flush(end bool) {
 	if len(x.buf) > 0 {
 		// Only wait for room where some is missing; then let the earlier parts go.
 		if x.sent {
-			x.guest.link.Flush()
+			x.guest.yield()
 		}
 		if err := x.window.Take(x.ctx, len(x.buf)); err != nil {
 			x.err = err

@@ -14,32 +14,34 @@ import (
 	"github.com/goparty/party/emulator/wire"
 )
 
-// loop runs the instance's turns, one at a time, until it is fenced. A hook
-// that ends its goroutine (runtime.Goexit) takes the loop with it; the turn's
-// own deferred function then starts another.
-func (in *Instance) loop() {
-	in.gid.Store(goroutineID())
+// own makes the caller the one that runs the queue, if there is something to
+// run and nobody does.
+func (in *Instance) own() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.owned || len(in.queue) == 0 {
+		return false
+	}
+	in.owned = true
+	return true
+}
+
+// work runs the instance's turns, one at a time, until none is left, on the
+// goroutine numbered gid, which must own it.
+func (in *Instance) work(gid int64) {
+	in.gid.Store(gid)
 	for {
 		in.mu.Lock()
-		if in.fenced.Load() {
+		if len(in.queue) == 0 || in.fenced.Load() {
+			in.queue = nil
+			in.owned = false
 			in.mu.Unlock()
 			return
 		}
-		var next *wire.Turn
-		if len(in.queue) > 0 {
-			next = in.queue[0]
-			in.queue[0] = nil
-			in.queue = in.queue[1:]
-			if len(in.queue) == 0 {
-				in.queue = nil
-			}
-		}
+		next := in.queue[0]
+		in.queue[0] = nil
+		in.queue = in.queue[1:]
 		in.mu.Unlock()
-		if next == nil {
-			in.guest.link.Flush()
-			<-in.wake
-			continue
-		}
 		in.run(next)
 	}
 }
@@ -59,7 +61,7 @@ func (in *Instance) run(m *wire.Turn) {
 		f := &wire.Failure{Text: t.hook() + " ended its goroutine (runtime.Goexit)"}
 		in.report(t.hook(), f)
 		in.finish(t, f)
-		go in.loop()
+		go in.guest.worker(in) // which owns it now in our place
 	}()
 	failure := in.dispatch(t, m.Event)
 	ended = true
@@ -296,7 +298,7 @@ func (in *Instance) Do(ctx context.Context, f func(context.Context) error) error
 	if err := in.send(&wire.RequestTurn{Instance: in.Number, ID: id}); err != nil {
 		return err
 	}
-	in.guest.link.Flush()
+	in.guest.yield()
 	select {
 	case err := <-a.done:
 		return err

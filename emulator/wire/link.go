@@ -28,6 +28,10 @@ type Link interface {
 type Conn struct {
 	conn net.Conn
 	out  *Outbox
+
+	// Of the goroutine that serves.
+	in    *bufio.Reader
+	large []byte
 }
 
 // paceBytes is how far a guest may run ahead of the emulator.
@@ -78,12 +82,17 @@ func (c *Conn) Read() (Message, error) {
 // Serve reads until the link ends and hands each message to handle; pause is
 // called whenever the next read may have to wait, that is behind every batch
 // of messages that arrived together. It returns io.EOF for an orderly end.
-func (c *Conn) Serve(handle func(Message), pause func()) error {
-	r := bufio.NewReaderSize(c.conn, 64<<10)
-	var large []byte
+//
+// Where pause reports false, Serve returns nil at once, and another goroutine
+// may go on with Serve.
+func (c *Conn) Serve(handle func(Message), pause func() bool) error {
+	if c.in == nil {
+		c.in = bufio.NewReaderSize(c.conn, 64<<10)
+	}
+	r := c.in
 	for {
-		if !whole(r) {
-			pause()
+		if !whole(r) && !pause() {
+			return nil
 		}
 		head, err := r.Peek(4)
 		if err != nil {
@@ -105,10 +114,10 @@ func (c *Conn) Serve(handle func(Message), pause func()) error {
 			body = frame[4:]
 		} else {
 			_, _ = r.Discard(4)
-			if cap(large) < n {
-				large = make([]byte, n)
+			if cap(c.large) < n {
+				c.large = make([]byte, n)
 			}
-			body = large[:n]
+			body = c.large[:n]
 			if _, err := io.ReadFull(r, body); err != nil {
 				return io.ErrUnexpectedEOF
 			}
@@ -119,8 +128,8 @@ func (c *Conn) Serve(handle func(Message), pause func()) error {
 		}
 		if n+4 <= r.Size() {
 			_, _ = r.Discard(n + 4)
-		} else if cap(large) > 1<<20 {
-			large = nil // do not keep the largest message ever seen
+		} else if cap(c.large) > 1<<20 {
+			c.large = nil // do not keep the largest message ever seen
 		}
 		handle(m)
 	}

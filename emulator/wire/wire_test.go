@@ -172,7 +172,7 @@ func TestConnCarriesMessagesInOrder(t *testing.T) {
 			}
 			larges++
 		}
-	}, func() { pauses++ })
+	}, func() bool { pauses++; return true })
 	if next != 100 || larges != 10 || pauses == 0 {
 		t.Errorf("%d messages, %d large, %d pauses, then %v", next, larges, pauses, err)
 	}
@@ -182,7 +182,7 @@ func TestServeRefusesFramesThatAreTooLong(t *testing.T) {
 	a, b := net.Pipe()
 	defer a.Close()
 	go func() { _, _ = a.Write([]byte{0xff, 0xff, 0xff, 0x7f, 1}) }()
-	err := NewConn(b).Serve(func(Message) {}, func() {})
+	err := NewConn(b).Serve(func(Message) {}, func() bool { return true })
 	if err == nil || !strings.Contains(err.Error(), "malformed") {
 		t.Errorf("got %v", err)
 	}
