@@ -184,6 +184,7 @@ func (c *connection) remove() {
 			break
 		}
 	}
+	delete(r.byKey, c.key)
 	r.touch(true)
 	c.credit.stop()
 	if c.sock != nil {
@@ -247,6 +248,7 @@ func (m attach) apply(r *room) {
 	}
 	c.sock = m.s
 	c.opened = r.em.clock.Now()
+	r.touch(true)
 	r.em.events.Publish(&inspect.ConnectionOpened{Header: r.header(), Connection: c.id, URI: c.uri, Tags: c.tags})
 	for _, f := range c.early {
 		c.sock.out.AddShared(f.data)
@@ -256,7 +258,6 @@ func (m attach) apply(r *room) {
 	}
 	c.early, c.queued = nil, 0
 	c.sock.out.Flush()
-	r.touch(true)
 	e := r.em
 	e.work.Go(func() { c.read(m.ws) })
 }
@@ -384,7 +385,9 @@ func lastOf(c *connection, err error) do {
 		c.gone = true
 		var closed *websocket.CloseError
 		switch {
-		case errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure:
+		case errors.As(err, &closed) && closed.Code == websocket.CloseAbnormalClosure:
+			c.closing(closed.Code, vanished, false) // gorilla's word for an end of file
+		case errors.As(err, &closed):
 			c.closing(closed.Code, closed.Text, true)
 		case errors.Is(err, websocket.ErrReadLimit):
 			c.fault(websocket.CloseMessageTooBig, "statusCode = 1009: the message is too large: more than 33554432 bytes")

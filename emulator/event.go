@@ -67,7 +67,9 @@ func (r *room) turnDone(m *wire.Done) {
 	ev := in.running[0]
 	in.running[0] = nil
 	in.running = in.running[1:]
+	in.gen.turns.Add(-1)
 	now := time.Now()
+	r.touch(!ev.background()) // before anybody hears of the turn's end
 	if r.em.events.Wanted() {
 		t := &inspect.Turn{Header: r.header(), Kind: ev.kind, Connection: ev.connection(), Took: now.Sub(in.began)}
 		if m.Err != nil {
@@ -81,7 +83,6 @@ func (r *room) turnDone(m *wire.Done) {
 	if len(in.running) == 0 {
 		in.running = nil
 	}
-	r.touch(!ev.background())
 	r.finish(ev, m)
 }
 

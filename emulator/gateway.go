@@ -264,6 +264,7 @@ func (e *Emulator) connect(w http.ResponseWriter, r *http.Request, to wire.Addre
 	rm := e.post(to, do(func(r *room) {
 		c.room = r
 		r.conns = append(r.conns, c)
+		r.byKey[c.key] = c
 		decide := func(f *wire.Failure) {
 			switch {
 			case f != nil:

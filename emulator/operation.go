@@ -192,14 +192,7 @@ func outgoing(isBinary bool, data []byte) []byte {
 	return data
 }
 
-func (r *room) connection(key uint64) *connection {
-	for _, c := range r.conns {
-		if c.key == key {
-			return c
-		}
-	}
-	return nil
-}
+func (r *room) connection(key uint64) *connection { return r.byKey[key] }
 
 func (r *room) broadcast(m *wire.Broadcast) {
 	data := outgoing(m.Binary, m.Data)

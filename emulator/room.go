@@ -26,6 +26,7 @@ type room struct {
 	inst  *instance     // nil: no code in memory
 	queue []*event      // turns that have not been sent to the guest
 	conns []*connection // in the order they came
+	byKey map[uint64]*connection
 	props []byte
 
 	lastTurn  time.Time // when something last kept the room awake
@@ -58,7 +59,7 @@ type instance struct {
 }
 
 func newRoom(e *Emulator, a wire.Address) *room {
-	return &room{em: e, address: a, name: a.String(), id: a.ID(), lastTurn: e.clock.Now(), lastOther: e.clock.Now()}
+	return &room{em: e, address: a, name: a.String(), id: a.ID(), byKey: map[uint64]*connection{}, lastTurn: e.clock.Now(), lastOther: e.clock.Now()}
 }
 
 func (r *room) header() inspect.Header {
@@ -85,7 +86,7 @@ func (r *room) settle() {
 	r.dirty = r.dirty[:0]
 	if r.flush && r.inst != nil {
 		r.flush = false
-		r.inst.gen.link.Flush()
+		r.inst.gen.flush()
 	}
 	r.arm()
 	if len(r.quiet) > 0 && (r.inst == nil || len(r.inst.running) == 0) {
@@ -139,6 +140,7 @@ func (r *room) pump() {
 		r.tell(&wire.Turn{Instance: r.inst.number, Turn: ev.number, Clock: now, Event: ev.payload})
 	}
 	r.inst.running = append(r.inst.running, r.queue[:n]...)
+	r.inst.gen.turns.Add(int64(n))
 	r.inst.began = time.Now()
 	clear(r.queue[:n])
 	r.queue = r.queue[n:]
@@ -407,6 +409,7 @@ func (r *room) leave(reason string, loud bool) {
 	}
 	in.gen.abandonCalls(in.number)
 	lost := in.running
+	in.gen.turns.Add(-int64(len(lost)))
 	if len(lost) > 0 {
 		ev := lost[0]
 		if loud {

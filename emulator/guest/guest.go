@@ -58,7 +58,7 @@ type Guest struct {
 	next  atomic.Uint64 // numbers of calls, timers and functions
 	ctx   context.Context
 	end   context.CancelFunc
-	pulse *pulse
+	pulse *wire.Pulse
 	dirty atomic.Bool // something was sent and not flushed
 	watch watchdog
 	jobs  chan *Instance // to workers that wait
@@ -94,7 +94,7 @@ func New(p Program) *Guest {
 	g.ctx, g.end = context.WithCancel(context.Background())
 	g.ctx = guestContext{g.ctx, g}
 	g.watch.guest = g
-	g.pulse = newPulse(g.beat)
+	g.pulse = wire.NewPulse(g.beat)
 	return g
 }
 
@@ -133,7 +133,7 @@ func (g *Guest) Close() {
 		in.stop("the emulator ended")
 	}
 	g.watch.stop()
-	g.pulse.stop()
+	g.pulse.Stop()
 	current.CompareAndSwap(g, nil)
 }
 
@@ -285,7 +285,7 @@ func (g *Guest) flushSoon() {
 		if !g.dirty.Load() {
 			g.dirty.Store(true)
 		}
-		g.pulse.use()
+		g.pulse.Use()
 	}
 }
 

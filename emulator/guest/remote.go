@@ -86,7 +86,7 @@ func (r *Remote) pause(n uint64, gid int64) bool {
 		return true
 	}
 	r.busy, r.late = true, false
-	r.guest.pulse.use()
+	r.guest.pulse.Use()
 	for len(r.todo) > 0 && r.reader == n {
 		in := r.todo[0]
 		r.todo[0] = nil

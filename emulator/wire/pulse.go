@@ -1,15 +1,15 @@
-package guest
+package wire
 
 import (
 	"sync/atomic"
 	"time"
 )
 
-// pulse beats every millisecond while turns run, and stops some beats after the
+// Pulse beats every millisecond while turns run, and stops some beats after the
 // last one. What must happen a moment after a turn has done something, should
 // the turn go on, waits for a beat: a timer set anew in each turn would cost
 // more than the turn (it wakes the thread that waits for the network).
-type pulse struct {
+type Pulse struct {
 	beat  func()
 	timer *time.Timer
 	on    atomic.Bool
@@ -23,15 +23,16 @@ const (
 	quietBeats = 50
 )
 
-func newPulse(beat func()) *pulse {
-	p := &pulse{beat: beat}
+// NewPulse returns a pulse that calls beat; it does not beat yet.
+func NewPulse(beat func()) *Pulse {
+	p := &Pulse{beat: beat}
 	p.timer = time.AfterFunc(time.Hour, p.tick)
 	p.timer.Stop()
 	return p
 }
 
-// use starts the pulse or keeps it going.
-func (p *pulse) use() {
+// Use starts the pulse or keeps it going.
+func (p *Pulse) Use() {
 	if !p.used.Load() {
 		p.used.Store(true)
 	}
@@ -40,7 +41,7 @@ func (p *pulse) use() {
 	}
 }
 
-func (p *pulse) tick() {
+func (p *Pulse) tick() {
 	p.beat()
 	if p.used.Swap(false) {
 		p.quiet = 0
@@ -55,12 +56,13 @@ func (p *pulse) tick() {
 		p.quiet = 0
 		p.on.Store(false)
 		if p.used.Load() {
-			p.use() // somebody came in between
+			p.Use() // somebody came in between
 		}
 	}
 }
 
-func (p *pulse) stop() {
+// Stop ends it.
+func (p *Pulse) Stop() {
 	p.ended.Store(true)
 	p.timer.Stop()
 }
