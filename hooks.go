@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/goparty/party/emulator/guest"
 	"github.com/goparty/party/emulator/wire"
@@ -37,6 +38,9 @@ type (
 	requestHook interface {
 		OnRequest(w http.ResponseWriter, r *http.Request)
 	}
+	alarmHook interface {
+		OnAlarm(ctx context.Context, alarm AlarmInfo) error
+	}
 	exceptionHook interface {
 		OnException(ctx context.Context, err error)
 	}
@@ -53,6 +57,7 @@ var hooks = []struct {
 	{wire.HookClose, reflect.TypeFor[closeHook]()},
 	{wire.HookError, reflect.TypeFor[errorHook]()},
 	{wire.HookRequest, reflect.TypeFor[requestHook]()},
+	{wire.HookAlarm, reflect.TypeFor[alarmHook]()},
 	{wire.HookException, reflect.TypeFor[exceptionHook]()},
 }
 
@@ -164,6 +169,15 @@ func (o *object) Request(w http.ResponseWriter, r *http.Request) {
 	http.Error(w, "Not implemented", http.StatusNotFound)
 }
 
+func (o *object) Alarm(ctx context.Context, retries int, scheduled time.Time) error {
+	h, ok := o.user.(alarmHook)
+	if !ok {
+		o.server.Log().Warn("the alarm fired into nothing: the class " + o.server.Class() + " has no OnAlarm")
+		return nil
+	}
+	return h.OnAlarm(ctx, AlarmInfo{RetryCount: retries, IsRetry: retries > 0, ScheduledTime: scheduled})
+}
+
 func (o *object) Exception(ctx context.Context, err error) {
 	if h, ok := o.user.(exceptionHook); ok {
 		h.OnException(ctx, err)
@@ -228,7 +242,7 @@ func isHook(name string) bool {
 			return true
 		}
 	}
-	return name == "OnAlarm"
+	return false
 }
 
 var _ guest.Object = (*object)(nil)

@@ -22,6 +22,7 @@ import (
 //	OnClose(ctx context.Context, conn *party.Connection, code int, reason string, wasClean bool) error
 //	OnError(ctx context.Context, conn *party.Connection, err error)
 //	OnRequest(w http.ResponseWriter, r *http.Request)
+//	OnAlarm(ctx context.Context, alarm party.AlarmInfo) error
 //	OnException(ctx context.Context, err error)
 //
 // Each call of a hook is a turn, and a room runs one turn at a time, in the
@@ -164,6 +165,9 @@ func (s *Server) Stream(w http.ResponseWriter, f func(ctx context.Context, w htt
 		panic(err)
 	}
 }
+
+// Storage is the room's durable storage. It works during turns only.
+func (s *Server) Storage() *Storage { return &Storage{s.instance().Storage()} }
 
 // AutoRespond makes the emulator answer every text message that equals request
 // with response, without waking the room; ("", "") turns it off. It lasts until

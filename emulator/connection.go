@@ -297,11 +297,12 @@ func (c *connection) read(ws *websocket.Conn) {
 				data = validText(data)
 			}
 		}
-		if !c.credit.take(len(data) + 64) {
+		more := c.credit.take(len(data) + 64)
+		r.box.put(&received{c, opcode == websocket.BinaryMessage, data})
+		if !more { // behind put: one message may be larger than all the credit
 			r.drain()
 			c.credit.wait()
 		}
-		r.box.put(&received{c, opcode == websocket.BinaryMessage, data})
 	}
 }
 
@@ -368,7 +369,7 @@ func (c *connection) autoRespond(response string, data []byte) {
 	if ev.Wanted() {
 		h := c.room.header()
 		ev.Publish(&inspect.MessageIn{Header: h, Connection: c.id, Payload: inspect.NewPayload(false, data), Auto: true})
-		ev.Publish(&inspect.MessageOut{Header: h, Connection: c.id, Payload: inspect.NewPayload(false, []byte(response)), Auto: true})
+		ev.Publish(&inspect.MessageOut{Header: h, Connection: c.id, Count: 1, Payload: inspect.NewPayload(false, []byte(response)), Auto: true})
 	}
 	c.send(websocket.TextMessage, []byte(response))
 }

@@ -12,13 +12,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/goparty/party/emulator/clock"
 	"github.com/goparty/party/emulator/inspect"
+	"github.com/goparty/party/emulator/storage"
 	"github.com/goparty/party/emulator/wire"
 )
 
@@ -42,6 +45,15 @@ type Config struct {
 	Debug bool
 	// Clock is the rooms' time. Nil: the wall's.
 	Clock *clock.Clock
+	// State is the directory of the rooms' databases. "": a temporary one that
+	// Close removes.
+	State string
+	// Durable makes every commit wait for the disk, so that it survives a loss
+	// of power and not only the end of the process.
+	Durable bool
+	// Seed of what is random in the rooms' time: the jitter of retries. 0: a
+	// random one.
+	Seed uint64
 }
 
 // Emulator runs rooms. Its methods may be used from any goroutine.
@@ -50,6 +62,13 @@ type Emulator struct {
 	clock  *clock.Clock
 	events *inspect.Stream
 	server *http.Server
+
+	store     *storage.Store // opened by Run
+	temporary string         // directory to remove
+
+	alarmMu sync.Mutex // guards alarms and rand; a leaf
+	alarms  map[wire.Address]*alarm
+	rand    *rand.Rand
 
 	next   atomic.Uint64 // numbers of instances, turns, connections, streams
 	waits  waits
@@ -86,12 +105,42 @@ func New(c Config) *Emulator {
 		rooms:     map[wire.Address]*room{},
 		instances: map[uint64]*room{},
 		exchanges: map[uint64]*exchange{},
+		alarms:    map[wire.Address]*alarm{},
 		changed:   make(chan struct{}),
 	}
+	if c.Seed == 0 {
+		c.Seed = rand.Uint64()
+	}
+	e.rand = rand.New(rand.NewPCG(c.Seed, 0))
 	e.events = inspect.NewStream(c.Clock.Now)
 	e.ctx, e.end = context.WithCancel(context.Background())
 	e.server = newServer(e)
 	return e
+}
+
+// open opens the rooms' databases.
+func (e *Emulator) open() error {
+	dir := e.config.State
+	if dir == "" {
+		var err error
+		if dir, err = os.MkdirTemp("", "party-state-"); err != nil {
+			return fmt.Errorf("making a directory for state: %w", err)
+		}
+		e.temporary = dir
+	}
+	store, err := storage.Open(dir, storage.Options{Full: e.config.Durable, Now: e.clock.Now})
+	if err != nil {
+		return err
+	}
+	e.store = store
+	return nil
+}
+
+// random returns a number from 0 to n.
+func (e *Emulator) random(n int64) int64 {
+	e.alarmMu.Lock()
+	defer e.alarmMu.Unlock()
+	return e.rand.Int64N(n + 1)
 }
 
 // Events is the stream of everything that happens.
@@ -142,7 +191,9 @@ func (e *Emulator) Close(ctx context.Context) error {
 	e.end()
 	_ = e.server.Close()
 	for _, r := range e.allRooms() {
-		r.do(func() { r.shut() })
+		if r.do(func() { r.shut() }) {
+			r.work.wait()
+		}
 	}
 	e.mu.Lock()
 	g := e.generation
@@ -153,7 +204,14 @@ func (e *Emulator) Close(ctx context.Context) error {
 	}
 	e.clock.Close()
 	e.work.Wait()
-	return nil
+	var err error
+	if e.store != nil {
+		err = e.store.Close()
+	}
+	if e.temporary != "" {
+		err = errors.Join(err, os.RemoveAll(e.temporary))
+	}
+	return err
 }
 
 // drain waits until no turn runs.

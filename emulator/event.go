@@ -31,6 +31,7 @@ const (
 	kindWake    = "wake"
 	kindDo      = "do"
 	kindTimer   = "timer"
+	kindAlarm   = "alarm"
 )
 
 // background reports whether it is a turn of timers or background work, which

@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -218,8 +219,9 @@ func checkUpgrade(r *http.Request) (status int, text string) {
 		return http.StatusBadRequest, "a WebSocket handshake needs the header Connection: Upgrade"
 	case !headerHas(r.Header, "Sec-WebSocket-Version", "13"):
 		return http.StatusUpgradeRequired, "only version 13 of the WebSocket protocol is spoken"
-	case r.Header.Get("Sec-WebSocket-Key") == "":
-		return http.StatusBadRequest, "a WebSocket handshake needs the header Sec-WebSocket-Key"
+	}
+	if key, err := base64.StdEncoding.DecodeString(r.Header.Get("Sec-WebSocket-Key")); err != nil || len(key) != 16 {
+		return http.StatusBadRequest, "a WebSocket handshake needs the header Sec-WebSocket-Key, 16 bytes in base64"
 	}
 	return 0, ""
 }

@@ -142,8 +142,14 @@ const (
 // called once.
 func (e *Emulator) Run(ctx context.Context, l Loader) error {
 	const number = 1
+	if err := e.open(); err != nil {
+		return err
+	}
 	g, err := e.load(ctx, l, number)
 	if err != nil {
+		return err
+	}
+	if err := e.loadAlarms(); err != nil {
 		return err
 	}
 	e.work.Go(func() { e.supervise(l, g) })
@@ -322,10 +328,8 @@ func (e *Emulator) crashed(g *generation) {
 				turns++
 			}
 			hibernates := r.class().Hibernate
-			if r.inst.starting && len(r.queue) > 0 {
-				ev := r.queue[0]
-				r.queue = r.queue[1:]
-				r.fail(ev, retryable("the server's process ended while "+r.name+" was starting"))
+			if r.inst.starting {
+				r.failFirst("the server's process ended while " + r.name + " was starting")
 			}
 			r.leave("lost with the server's process ("+reason+")", true)
 			if !hibernates {

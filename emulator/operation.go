@@ -42,6 +42,32 @@ func (e *Emulator) handle(g *generation, m wire.Message, b *batch) {
 		e.operate(m.Instance, m, b)
 	case *wire.Abort:
 		e.operate(m.Instance, m, b)
+	case *wire.Get:
+		e.operate(m.Instance, m, b)
+	case *wire.List:
+		e.operate(m.Instance, m, b)
+	case *wire.Put:
+		e.operate(m.Instance, m, b)
+	case *wire.Delete:
+		e.operate(m.Instance, m, b)
+	case *wire.DeleteAll:
+		e.operate(m.Instance, m, b)
+	case *wire.SetAlarm:
+		e.operate(m.Instance, m, b)
+	case *wire.Savepoint:
+		e.operate(m.Instance, m, b)
+	case *wire.Sync:
+		e.operate(m.Instance, m, b)
+	case *wire.Query:
+		e.operate(m.Instance, m, b)
+	case *wire.NextRows:
+		e.operate(m.Instance, m, b)
+	case *wire.CloseCursor:
+		e.operate(m.Instance, m, b)
+	case *wire.Interrupt:
+		e.operate(m.Instance, m, b)
+	case *wire.StorageCall:
+		e.operate(m.Instance, m, b)
 	case *wire.Response:
 		if m.Instance != 0 {
 			e.operate(m.Instance, m, b)
@@ -105,20 +131,32 @@ func (o operation) apply(r *room) {
 	if r.inst == nil || r.inst.number != o.instance {
 		return // fenced
 	}
+	g := &r.inst.gate
+	if !g.passes(o) {
+		if g.commitsEarly(o.m) {
+			r.commit(func() {})
+		}
+		return
+	}
+	r.operate(o.m)
+}
+
+// operate does what an instance asked for.
+func (r *room) operate(m wire.Message) {
 	in := r.inst
-	switch m := o.m.(type) {
+	switch m := m.(type) {
 	case *wire.Send:
 		if c := r.connection(m.Connection); c != nil && c.accepted {
 			data := outgoing(m.Binary, m.Data)
 			if r.em.events.Wanted() {
-				r.em.events.Publish(&inspect.MessageOut{Header: r.header(), Connection: c.id, Payload: inspect.NewPayload(m.Binary, data)})
+				r.em.events.Publish(&inspect.MessageOut{Header: r.header(), Connection: c.id, Count: 1, Payload: inspect.NewPayload(m.Binary, data)})
 			} else {
 				r.em.events.Missed()
 			}
 			c.send(opcode(m.Binary), data)
 		}
 	case *wire.Done:
-		r.turnDone(m)
+		r.ended(m)
 	case *wire.Broadcast:
 		r.broadcast(m)
 	case *wire.Close:
@@ -172,6 +210,9 @@ func (o operation) apply(r *room) {
 		}
 	case *wire.Log:
 		r.em.events.Publish(&inspect.Log{Header: r.header(), Level: slog.Level(m.Level).String(), Text: m.Text})
+	case *wire.Get, *wire.List, *wire.Put, *wire.Delete, *wire.DeleteAll, *wire.SetAlarm, *wire.Savepoint,
+		*wire.Sync, *wire.Query, *wire.NextRows, *wire.CloseCursor, *wire.Interrupt, *wire.StorageCall:
+		r.store(m)
 	case *wire.Exception:
 		r.em.events.Publish(&inspect.Exception{Header: r.header(), Hook: m.Hook, Error: m.Err.Text, Stack: m.Err.Stack})
 	}
@@ -199,7 +240,7 @@ func (r *room) broadcast(m *wire.Broadcast) {
 	frame := appendFrame(make([]byte, 0, len(data)+10), opcode(m.Binary), data)
 	n := 0
 	for _, c := range r.conns {
-		if c.listed() && !contains(m.Without, c.id) {
+		if c.listed() && !c.sent && !c.gone && !contains(m.Without, c.id) {
 			c.sendShared(frame)
 			n++
 		}

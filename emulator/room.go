@@ -24,6 +24,9 @@ type room struct {
 	auto    atomic.Pointer[autoResponse]
 
 	inst  *instance     // nil: no code in memory
+	db    *database     // nil: not used since the room was last in memory
+	work  worker        // of db
+	alarm *alarm        // whose turn waits or runs
 	queue []*event      // turns that have not been sent to the guest
 	conns []*connection // in the order they came
 	byKey map[uint64]*connection
@@ -56,6 +59,10 @@ type instance struct {
 	sleeps   map[uint64]*clock.Entry
 	holds    map[uint64]string
 	streams  map[uint64]*exchange
+	gate     gate
+
+	alarmRuns    bool // the running turn is OnAlarm
+	alarmTouched bool // it set or deleted the alarm
 }
 
 func newRoom(e *Emulator, a wire.Address) *room {
@@ -129,7 +136,10 @@ func (r *room) pump() {
 		r.sendStart()
 		return
 	}
-	n := min(len(r.queue), window)
+	n := r.share()
+	if n == 0 {
+		return
+	}
 	now := r.em.wireClock()
 	for _, ev := range r.queue[:n] {
 		ev.number = r.em.next.Add(1)
@@ -147,6 +157,24 @@ func (r *room) pump() {
 	if len(r.queue) == 0 {
 		r.queue = nil
 	}
+}
+
+// share is how many of the waiting turns may go to the guest together. An alarm
+// goes alone, and only if it is still what it was when it fell due.
+func (r *room) share() int {
+	for len(r.queue) > 0 && r.queue[0].kind == kindAlarm {
+		if r.alarmStarts() {
+			return 1
+		}
+		r.queue = r.queue[1:]
+	}
+	n := min(len(r.queue), window)
+	for i, ev := range r.queue[:n] {
+		if ev.kind == kindAlarm {
+			return i
+		}
+	}
+	return n
 }
 
 // start makes an instance and runs its OnStart.
@@ -343,7 +371,7 @@ func (r *room) evictionDue(number uint64) {
 func (r *room) hibernate(forced bool) {
 	r.forced = forced
 	h := r.header()
-	r.drop("hibernated", false)
+	r.drop("hibernated", forced)
 	r.em.events.Publish(&inspect.RoomHibernated{Header: h, Connections: len(r.conns)})
 	r.forced = false
 }
@@ -365,10 +393,13 @@ func (r *room) evict(reason string, forced bool) {
 func (r *room) abort(reason string, forced bool) {
 	r.forced = forced
 	h := r.header()
-	cut := r.cutAll()
 	if r.inst != nil {
+		if r.inst.starting {
+			r.failFirst(r.name + " was aborted: " + reason + " while it was starting")
+		}
 		r.drop("aborted: "+reason, true)
 	}
+	cut := r.cutAll() // behind drop, which brings back turns of connections
 	r.auto.Store(nil)
 	r.em.events.Publish(&inspect.RoomAborted{Header: h, Reason: reason, Cut: cut})
 	r.forced = false
@@ -433,6 +464,7 @@ func (r *room) leave(reason string, loud bool) {
 	}
 	r.inst = nil
 	r.flush = false
+	r.closeDatabase()
 	if r.idle != nil {
 		r.idle.Stop()
 		r.idle = nil
@@ -440,6 +472,16 @@ func (r *room) leave(reason string, loud bool) {
 	if r.eviction != nil {
 		r.eviction.Stop()
 		r.eviction = nil
+	}
+}
+
+// failFirst fails the event that an instance was started for, so that a start
+// that never succeeds is not tried for ever.
+func (r *room) failFirst(why string) {
+	if len(r.queue) > 0 {
+		ev := r.queue[0]
+		r.queue = r.queue[1:]
+		r.fail(ev, retryable(why))
 	}
 }
 

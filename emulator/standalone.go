@@ -96,7 +96,7 @@ func standalone(ctx context.Context, release func(), p guest.Program, args []str
 	if err != nil {
 		return fmt.Errorf("%w; give --port another port, or 0 for a free one", err)
 	}
-	e := New(Config{Env: env})
+	e := New(Config{Env: env, State: o.state, Durable: true})
 	logs := logEvents(e, slog.New(slog.NewTextHandler(out, nil)))
 	if err := e.Run(ctx, InProcess(p)); err != nil {
 		_ = ln.Close()

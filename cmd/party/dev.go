@@ -113,7 +113,7 @@ func dev(ctx context.Context, o devOptions) error {
 	defer ln.Close()
 
 	e := emulator.New(emulator.Config{
-		HibernateAfter: o.hibernateAfter, EvictAfter: o.evictAfter, Env: env, Debug: true,
+		HibernateAfter: o.hibernateAfter, EvictAfter: o.evictAfter, Env: env, Debug: true, State: o.state,
 	})
 	ui := startPrinter(e.Events(), o.ui == "json", os.Stdout)
 	end := func() {

@@ -14,7 +14,7 @@ import (
 
 // waiter is somebody who waits for a Result.
 type waiter struct {
-	done     chan *wire.Result // one value
+	done     chan wire.Message // one value
 	instance *Instance         // not nil: a Do, which the instance ends itself
 }
 
@@ -30,11 +30,56 @@ func (g *Guest) unwait(id uint64) {
 	g.mu.Unlock()
 }
 
-// ask sends what make returns for a fresh id and waits for its Result: for ctx
+// ask sends what make_ returns for a fresh id and waits for its Result: for ctx
 // and for the end of in (nil: of the guest) as well.
 func (g *Guest) ask(ctx context.Context, in *Instance, make_ func(id uint64) wire.Message) ([]byte, error) {
+	m, err := g.request(ctx, in, make_)
+	if err != nil {
+		return nil, err
+	}
+	r, ok := m.(*wire.Result)
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("unexpected answer %T", m)
+	case r.Err != nil:
+		return nil, fromFailure(r.Err)
+	}
+	return r.Value, nil
+}
+
+// othersWait reports whether anybody but one waits for an answer.
+func (g *Guest) othersWait() bool {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return len(g.waiting) > 1
+}
+
+// quick is request for what is answered in no time, from within a turn.
+func (g *Guest) quick(in *Instance, make_ func(id uint64) wire.Message) (wire.Message, error) {
+	if g.serveUntil == nil {
+		return g.request(context.Background(), in, make_)
+	}
 	id := g.next.Add(1)
-	w := &waiter{done: make(chan *wire.Result, 1)}
+	w := &waiter{done: make(chan wire.Message, 1)}
+	g.await(id, w)
+	defer g.unwait(id)
+	g.link.Send(make_(id))
+	g.link.Flush()
+	if !g.serveUntil(func() bool { return len(w.done) > 0 || in.fenced.Load() }) {
+		g.yield()
+	}
+	select {
+	case m := <-w.done:
+		return m, nil
+	case <-in.ctx.Done():
+		return nil, errGone
+	}
+}
+
+// request is ask for any kind of answer.
+func (g *Guest) request(ctx context.Context, in *Instance, make_ func(id uint64) wire.Message) (wire.Message, error) {
+	id := g.next.Add(1)
+	w := &waiter{done: make(chan wire.Message, 1)}
 	g.await(id, w)
 	defer g.unwait(id)
 	gone := g.ctx.Done()
@@ -48,11 +93,8 @@ func (g *Guest) ask(ctx context.Context, in *Instance, make_ func(id uint64) wir
 	g.link.Send(make_(id))
 	g.yield()
 	select {
-	case r := <-w.done:
-		if r.Err != nil {
-			return nil, fromFailure(r.Err)
-		}
-		return r.Value, nil
+	case m := <-w.done:
+		return m, nil
 	case <-ctx.Done():
 		g.link.Send(&wire.Cancel{Instance: number, ID: id})
 		g.link.Flush()
@@ -62,14 +104,17 @@ func (g *Guest) ask(ctx context.Context, in *Instance, make_ func(id uint64) wir
 	}
 }
 
-func (g *Guest) result(m *wire.Result) {
+// answer brings an answer to whoever waits for it.
+func (g *Guest) answer(id uint64, m wire.Message) {
 	g.mu.RLock()
-	w := g.waiting[m.ID]
+	w := g.waiting[id]
 	g.mu.RUnlock()
 	switch {
 	case w == nil:
 	case w.instance != nil:
-		w.instance.committed(m.ID, m.Err)
+		if r, ok := m.(*wire.Result); ok {
+			w.instance.committed(id, r.Err)
+		}
 	default:
 		select {
 		case w.done <- m:
@@ -116,8 +161,11 @@ func Call(ctx context.Context, to wire.Address, method string, args []byte) ([]b
 	if len(args) > wire.MaxPayload {
 		return nil, tooLarge("arguments", len(args))
 	}
-	who := caller(ctx)
-	return g.ask(ctx, g.instance(who.Instance), func(id uint64) wire.Message {
+	if err := beforeCall(ctx); err != nil {
+		return nil, err
+	}
+	in, who := caller(ctx)
+	return g.ask(ctx, in, func(id uint64) wire.Message {
 		return &wire.Call{ID: id, Caller: who, To: to, Method: method, Args: args}
 	})
 }
@@ -128,8 +176,11 @@ func Wakeup(ctx context.Context, to wire.Address, props []byte) error {
 	if g == nil {
 		return errNotRunning
 	}
-	who := caller(ctx)
-	_, err := g.ask(ctx, g.instance(who.Instance), func(id uint64) wire.Message {
+	if err := beforeCall(ctx); err != nil {
+		return err
+	}
+	in, who := caller(ctx)
+	_, err := g.ask(ctx, in, func(id uint64) wire.Message {
 		return &wire.Wakeup{ID: id, Caller: who, To: to, Props: props}
 	})
 	return err
@@ -245,8 +296,10 @@ func Fetch(ctx context.Context, to wire.Address, r *http.Request, props []byte) 
 	if g == nil {
 		return nil, errNotRunning
 	}
-	who := caller(ctx)
-	in := g.instance(who.Instance)
+	if err := beforeCall(ctx); err != nil {
+		return nil, err
+	}
+	in, who := caller(ctx)
 	if in != nil && in.fenced.Load() {
 		return nil, errGone
 	}

@@ -51,7 +51,8 @@ type turn struct {
 	number   uint64
 	began    int64 // machine time, nanoseconds
 
-	named atomic.Pointer[string] // the hook that runs now, for logs
+	named  atomic.Pointer[string] // the hook that runs now, for logs
+	stored atomic.Bool            // it used storage
 }
 
 func (t *turn) enter(hook string) { t.named.Store(&hook) }
@@ -79,15 +80,16 @@ func running(ctx context.Context) *turn {
 	return nil
 }
 
-// caller says for the emulator who waits in ctx.
-func caller(ctx context.Context) wire.Caller {
+// caller says for the emulator who waits in ctx. in is nil where that is no
+// room; it may have left memory.
+func caller(ctx context.Context) (in *Instance, who wire.Caller) {
 	if t := running(ctx); t != nil {
-		return wire.Caller{Instance: t.instance.Number, Turn: t.number}
+		return t.instance, wire.Caller{Instance: t.instance.Number, Turn: t.number}
 	}
 	if in, _ := ctx.Value(instanceKey).(*Instance); in != nil {
-		return wire.Caller{Instance: in.Number}
+		return in, wire.Caller{Instance: in.Number}
 	}
-	return wire.Caller{}
+	return nil, wire.Caller{}
 }
 
 // of returns the guest that ctx belongs to, or else the program's.

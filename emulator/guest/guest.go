@@ -40,6 +40,7 @@ type Object interface {
 	Close(ctx context.Context, c *Conn, code int, reason string, clean bool) error
 	Error(ctx context.Context, c *Conn, err error)
 	Request(w http.ResponseWriter, r *http.Request)
+	Alarm(ctx context.Context, retries int, scheduled time.Time) error
 	Invoke(ctx context.Context, method string, args []byte) ([]byte, error)
 	Exception(ctx context.Context, err error)
 }
@@ -69,6 +70,9 @@ type Guest struct {
 	inline   func(*Instance)
 	handOver func()
 	overdue  func() // called with each beat
+	// serveUntil reads the link on the caller's goroutine until an answer has
+	// come; false: that is not possible now.
+	serveUntil func(answered func() bool) bool
 
 	mu        sync.RWMutex
 	instances map[uint64]*Instance
@@ -152,7 +156,11 @@ func (g *Guest) Handle(m wire.Message) {
 			in.stop(m.Reason)
 		}
 	case *wire.Result:
-		g.result(m)
+		g.answer(m.ID, m)
+	case *wire.Entries:
+		g.answer(m.ID, m)
+	case *wire.Rows:
+		g.answer(m.ID, m)
 	case *wire.Serve:
 		g.serveHandler(m)
 	case *wire.Response:

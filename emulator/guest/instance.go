@@ -33,6 +33,8 @@ type Instance struct {
 	Address wire.Address
 	ID      string
 
+	storage *Storage
+
 	guest  *Guest
 	class  *Class
 	object Object
@@ -66,6 +68,7 @@ func newInstance(g *Guest, class *Class, m *wire.Start) *Instance {
 	for _, c := range m.Connections {
 		in.add(newConn(in, c))
 	}
+	in.storage = &Storage{in: in}
 	in.object = class.New(in)
 	return in
 }
@@ -134,6 +137,7 @@ func (in *Instance) stop(reason string) {
 		a.finish(errGone)
 	}
 	in.guest.forget(in.Number)
+	in.storage.close()
 }
 
 // send sends m for this instance unless it is fenced.

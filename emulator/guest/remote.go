@@ -30,6 +30,8 @@ type Remote struct {
 	reader uint64 // number of the goroutine that reads
 	busy   bool   // it runs turns
 	late   bool   // it did so at the last beat
+	nested bool   // a turn that it runs reads, while it waits for an answer
+	orphan bool   // and that turn's reader has ended meanwhile
 	todo   []*Instance
 }
 
@@ -54,7 +56,7 @@ func Attach() (*Remote, error) {
 // read serves the link as its n-th reader.
 func (r *Remote) read(n uint64) {
 	gid := goroutineID()
-	err := r.conn.Serve(r.handle, func() bool { return r.pause(n, gid) })
+	err := r.conn.Serve(func(m wire.Message) bool { r.handle(m); return true }, func() bool { return r.pause(n, gid) })
 	if err != nil {
 		os.Exit(0) // the emulator has ended
 	}
@@ -64,6 +66,7 @@ func (r *Remote) handle(m wire.Message) {
 	<-r.ready
 	if w, ok := m.(*wire.Welcome); ok {
 		r.guest.inline, r.guest.handOver, r.guest.overdue = r.add, r.handOver, r.overdue
+		r.guest.serveUntil = r.serveUntil
 		r.guest.Connect(r.conn, w)
 		return
 	}
@@ -98,6 +101,10 @@ func (r *Remote) pause(n uint64, gid int64) bool {
 		r.mu.Lock()
 	}
 	still := r.reader == n
+	if still && r.nested { // by a goroutine that the turn left behind
+		r.reader++
+		r.busy, r.orphan, still = false, true, false
+	}
 	if still {
 		r.busy, r.todo = false, nil
 	}
@@ -119,11 +126,55 @@ func (r *Remote) run(in *Instance, gid int64) {
 	ended = true
 }
 
+// serveUntil lets a turn that waits for an answer read the link itself, in the
+// place of the reader that runs the turn: so nobody has to be woken for the
+// answer. It reports false where it cannot; then the caller must wait in another
+// way, and somebody else reads.
+func (r *Remote) serveUntil(answered func() bool) bool {
+	r.mu.Lock()
+	if !r.busy || r.nested {
+		r.mu.Unlock()
+		return false
+	}
+	r.nested = true
+	r.mu.Unlock()
+	err := r.conn.Serve(func(m wire.Message) bool {
+		r.handle(m)
+		return !answered()
+	}, func() bool {
+		r.mu.Lock()
+		todo := r.todo
+		r.todo = nil
+		r.mu.Unlock()
+		for _, in := range todo {
+			r.guest.dispatch(in)
+		}
+		r.conn.Flush()
+		return true
+	})
+	if err != nil {
+		os.Exit(0) // the emulator has ended
+	}
+	r.mu.Lock()
+	r.nested, r.late = false, false
+	orphan := r.orphan
+	r.orphan = false
+	n := r.reader
+	r.mu.Unlock()
+	switch {
+	case orphan:
+		go r.read(n)
+	case r.guest.othersWait():
+		r.handOver()
+	}
+	return true
+}
+
 // overdue hands over where the reader has run turns for a whole beat.
 func (r *Remote) overdue() {
 	r.mu.Lock()
-	late := r.busy && r.late
-	r.late = r.busy
+	late := r.busy && r.late && !r.nested
+	r.late = r.busy && !r.nested
 	r.mu.Unlock()
 	if late {
 		r.handOver()
@@ -133,9 +184,9 @@ func (r *Remote) overdue() {
 // handOver makes another goroutine the reader, if the present one runs turns.
 func (r *Remote) handOver() {
 	r.mu.Lock()
-	if !r.busy {
+	if !r.busy || r.nested {
 		r.mu.Unlock()
-		return
+		return // somebody reads
 	}
 	r.busy = false
 	r.reader++

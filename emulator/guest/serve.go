@@ -33,6 +33,7 @@ type exchange struct {
 	status   int
 	sent     bool // the head left
 	hijacked bool // a WebSocket went to a room
+	asked    bool // Flush was called
 	buf      []byte
 	length   int64
 	streamed func(ctx context.Context, w http.ResponseWriter) error
@@ -59,6 +60,12 @@ func (g *Guest) open(ctx context.Context, in *Instance, m *wire.Serve) (*exchang
 			x.body.End(io.EOF)
 		}
 		body = &requestBody{x}
+	}
+	if m.Request.More {
+		defer func() { // somebody reads from here on: the rest may come
+			g.link.Send(&wire.Ack{Stream: m.Stream, Body: true})
+			g.flushSoon()
+		}()
 	}
 	r, err := newRequest(x.ctx, &m.Request, body)
 	if err != nil {
@@ -160,9 +167,23 @@ func (in *Instance) request(t *turn, m *wire.Serve) *wire.Failure {
 	case thrown != nil:
 		x.fail(thrown)
 	case x.streamed != nil:
-		x.flush(false)
-		f := x.streamed
-		in.background("Stream", func() error { return f(in.streamContext(x), x) }, func() { x.finish() })
+		if x.status != 0 { // otherwise f may still choose the head
+			x.flush(false)
+		}
+		f, ctx := x.streamed, in.streamContext(x)
+		in.background("Stream", func() error {
+			err := f(ctx, x)
+			if ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))) {
+				return nil // the client's going away is no failure
+			}
+			return err
+		}, func(err error) {
+			if err != nil {
+				x.fail(err)
+				return
+			}
+			x.finish()
+		})
 	default:
 		x.finish()
 	}
@@ -279,6 +300,7 @@ func (x *exchange) FlushError() error {
 	if x.status == 0 {
 		x.WriteHeader(http.StatusOK)
 	}
+	x.asked = true
 	x.flush(false)
 	x.guest.link.Flush()
 	return x.err
@@ -297,10 +319,11 @@ func (x *exchange) flush(end bool) {
 	if x.hijacked || x.err != nil || x.fenced() {
 		return
 	}
-	if !end && x.sent && len(x.buf) == 0 {
+	if !end && !x.asked && x.sent && len(x.buf) == 0 {
 		return
 	}
-	m := &wire.Response{Stream: x.stream, Data: x.buf, End: end}
+	m := &wire.Response{Stream: x.stream, Data: x.buf, Flush: x.asked, End: end}
+	x.asked = false
 	if x.instance != nil {
 		m.Instance = x.instance.Number
 	}
@@ -330,6 +353,9 @@ func (x *exchange) flush(end bool) {
 // finish ends the answer.
 func (x *exchange) finish() {
 	x.end(func() {
+		if x.hijacked {
+			return
+		}
 		if x.status == 0 {
 			x.WriteHeader(http.StatusOK)
 		}
@@ -337,6 +363,9 @@ func (x *exchange) finish() {
 			x.header.Set("Content-Length", fmt.Sprint(x.length))
 		}
 		x.flush(true)
+		if x.err != nil && x.instance != nil { // nobody reads it, but the room counts its open answers
+			_ = x.instance.send(&wire.Response{Instance: x.instance.Number, Stream: x.stream, End: true})
+		}
 		if x.instance == nil {
 			x.guest.link.Flush()
 		}

@@ -70,6 +70,7 @@ func (in *Instance) run(m *wire.Turn) {
 
 func (in *Instance) finish(t *turn, failure *wire.Failure) {
 	in.turn.Store(nil)
+	in.storage.endTurn()
 	in.mu.Lock()
 	value := in.invoked
 	in.invoked = nil
@@ -100,9 +101,8 @@ func (in *Instance) dispatch(t *turn, event wire.Event) *wire.Failure {
 			return nil
 		}
 		in.setReady(c, Closed)
-		f := in.hook(t, "OnError", func() error { in.object.Error(t, c, errors.New(e.Text)); return nil })
-		in.remove(c)
-		return f
+		defer in.remove(c)
+		return in.hook(t, "OnError", func() error { in.object.Error(t, c, errors.New(e.Text)); return nil })
 	case *wire.Serve:
 		in.setProps(e.Props)
 		return in.request(t, e)
@@ -120,6 +120,10 @@ func (in *Instance) dispatch(t *turn, event wire.Event) *wire.Failure {
 	case *wire.Wake:
 		in.setProps(e.Props)
 		return nil
+	case *wire.RunAlarm:
+		return in.hook(t, "OnAlarm", func() error {
+			return in.object.Alarm(t, e.RetryCount, time.Unix(0, e.Scheduled).UTC())
+		})
 	case *wire.RunDo:
 		return in.runAsked(t, e.ID)
 	case *wire.RunTimer:
@@ -158,10 +162,14 @@ func (in *Instance) connect(t *turn, e *wire.Connect) *wire.Failure {
 	in.add(c)
 	in.mu.Unlock()
 	_ = in.send(&wire.Accept{Instance: in.Number, Connection: c.key, Tags: c.Tags})
+	open := false
+	defer func() { // also behind runtime.Goexit
+		if !open {
+			in.remove(c)
+		}
+	}()
 	failure = in.hook(t, "OnConnect", func() error { return in.object.Connect(t, c, r) })
-	if failure != nil {
-		in.remove(c)
-	}
+	open = failure == nil
 	return failure
 }
 
@@ -178,9 +186,8 @@ func (in *Instance) closed(t *turn, e *wire.Closed) *wire.Failure {
 		c.ready = Closing
 	}
 	in.mu.Unlock()
-	f := in.hook(t, "OnClose", func() error { return in.object.Close(t, c, e.Code, e.Reason, e.Clean) })
-	in.remove(c)
-	return f
+	defer in.remove(c)
+	return in.hook(t, "OnClose", func() error { return in.object.Close(t, c, e.Code, e.Reason, e.Clean) })
 }
 
 func (in *Instance) setReady(c *Conn, r ReadyState) {
@@ -402,25 +409,28 @@ func (in *Instance) Sleep(ctx context.Context, d time.Duration) error {
 // WaitUntil runs f on a goroutine of its own and keeps the room awake until it
 // returns.
 func (in *Instance) WaitUntil(f func(context.Context) error) {
-	in.background("WaitUntil", func() error { return f(in.ctx) }, func() {})
+	in.background("WaitUntil", func() error { return f(in.ctx) }, func(error) {})
 }
 
-// background runs f as work of the room that is no turn, then end.
-func (in *Instance) background(what string, f func() error, end func()) {
+// background runs f as work of the room that is no turn, then end with what
+// came of it.
+func (in *Instance) background(what string, f func() error, end func(error)) {
 	id := in.guest.next.Add(1)
-	if in.send(&wire.Hold{Instance: in.Number, ID: id, Begin: true, What: what}) != nil {
-		end()
+	if err := in.send(&wire.Hold{Instance: in.Number, ID: id, Begin: true, What: what}); err != nil {
+		end(err)
 		return
 	}
 	go func() {
+		err := fmt.Errorf("%s ended its goroutine (runtime.Goexit)", what)
 		defer func() {
-			end()
+			if err != nil && !errors.Is(err, http.ErrAbortHandler) && !in.fenced.Load() {
+				in.report(what, toFailure(err))
+			}
+			end(err)
 			_ = in.send(&wire.Hold{Instance: in.Number, ID: id})
 			in.guest.link.Flush()
 		}()
-		if err := protect(f); err != nil && !in.fenced.Load() {
-			in.report(what, toFailure(err))
-		}
+		err = protect(f)
 	}()
 }
 

@@ -81,11 +81,11 @@ type (
 		Payload
 		Auto bool `json:"auto,omitempty"` // answered by AutoRespond
 	}
-	// MessageOut goes to a client, or with Count to several.
+	// MessageOut goes to a client, or without Connection to several.
 	MessageOut struct {
 		Header
 		Connection string `json:"connection,omitempty"`
-		Count      int    `json:"count,omitempty"`
+		Count      int    `json:"count"` // of clients that it goes to
 		Payload
 		Auto bool `json:"auto,omitempty"`
 	}
@@ -112,6 +112,31 @@ type (
 		Kind       string `json:"kind"`
 		Connection string `json:"connection,omitempty"`
 		Reason     string `json:"reason"`
+	}
+	// Commit: what a turn wrote lasts now.
+	Commit struct{ Header }
+	// AlarmSet: a room's alarm was set, or deleted.
+	AlarmSet struct {
+		Header
+		At      time.Time `json:"at,omitzero"`
+		Deleted bool      `json:"deleted,omitempty"`
+	}
+	// AlarmFired: the alarm is due, and its turn waits.
+	AlarmFired struct {
+		Header
+		Scheduled time.Time `json:"scheduled"`
+		Retry     int       `json:"retry"`
+	}
+	// AlarmRetried: the alarm's turn failed, and it runs again.
+	AlarmRetried struct {
+		Header
+		Retry int       `json:"retry"`
+		Due   time.Time `json:"due"`
+	}
+	// AlarmGivenUp: the alarm failed too often, and is no more.
+	AlarmGivenUp struct {
+		Header
+		Error string `json:"error"`
 	}
 	// Log is a line that a server wrote or logged.
 	Log struct {
@@ -192,6 +217,11 @@ func (*MessageOut) Type() string        { return "message.out" }
 func (*Request) Type() string           { return "request" }
 func (*Turn) Type() string              { return "turn" }
 func (*TurnLost) Type() string          { return "turn.lost" }
+func (*Commit) Type() string            { return "commit" }
+func (*AlarmSet) Type() string          { return "alarm.set" }
+func (*AlarmFired) Type() string        { return "alarm.fired" }
+func (*AlarmRetried) Type() string      { return "alarm.retried" }
+func (*AlarmGivenUp) Type() string      { return "alarm.given_up" }
 func (*Log) Type() string               { return "log" }
 func (*Exception) Type() string         { return "exception" }
 func (*GenerationStarted) Type() string { return "generation.started" }

@@ -130,7 +130,7 @@ func (s *Stream) subscribe(limit int, all bool) *Subscription {
 // request, but what servers say and what goes wrong.
 func notable(e Event) bool {
 	switch e.(type) {
-	case *MessageIn, *MessageOut, *Turn, *Request, *ConnectionOpened, *ConnectionClosed, *RoomStarted, *RoomHibernated:
+	case *MessageIn, *MessageOut, *Turn, *Request, *ConnectionOpened, *ConnectionClosed, *RoomStarted, *RoomHibernated, *Commit, *AlarmSet, *AlarmFired:
 		return false
 	}
 	return true

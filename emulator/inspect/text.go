@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -24,7 +25,7 @@ func Text(e Event) string {
 	case *RoomAborted:
 		return "aborted: " + e.Reason + cut(e.Cut) + forced(e.Header)
 	case *ConnectionOpened:
-		s := e.Connection + " connected " + e.URI
+		s := e.Connection + " connected " + pathOf(e.URI)
 		if len(e.Tags) > 1 {
 			s += " tags " + strings.Join(e.Tags[1:], ", ")
 		}
@@ -59,6 +60,22 @@ func Text(e Event) string {
 		return s
 	case *TurnLost:
 		return fmt.Sprintf("turn %s lost: %s", e.Kind, e.Reason)
+	case *Commit:
+		return "committed"
+	case *AlarmSet:
+		if e.Deleted {
+			return "alarm deleted"
+		}
+		return "alarm set to " + e.At.Format(time.RFC3339Nano)
+	case *AlarmFired:
+		if e.Retry > 0 {
+			return fmt.Sprintf("alarm fired, retry %d", e.Retry) + forced(e.Header)
+		}
+		return "alarm fired" + forced(e.Header)
+	case *AlarmRetried:
+		return fmt.Sprintf("alarm failed; retry %d at %s", e.Retry, e.Due.Format("15:04:05.000"))
+	case *AlarmGivenUp:
+		return "alarm given up: " + e.Error
 	case *Log:
 		if e.Output {
 			return e.Text
@@ -115,6 +132,16 @@ func (e *Ready) text() string {
 	return b.String()
 }
 
+// pathOf leaves out the part of a URL that is the same for all.
+func pathOf(uri string) string {
+	if _, rest, ok := strings.Cut(uri, "://"); ok {
+		if i := strings.IndexByte(rest, '/'); i >= 0 {
+			return rest[i:]
+		}
+	}
+	return uri
+}
+
 func forced(h Header) string {
 	if h.Forced {
 		return " (forced)"
@@ -167,13 +194,16 @@ func (p Payload) preview() string {
 		}
 		return fmt.Sprintf("%x (%s)", p.Data, plural(p.Size, "byte"))
 	}
-	s := p.Data
+	s, more := p.Data, ""
 	if len(s) > previewWidth {
 		s = s[:previewWidth]
 		for len(s) > 0 && !utf8.Valid(s) {
 			s = s[:len(s)-1]
 		}
-		return fmt.Sprintf("%q... (%d bytes)", s, p.Size)
+		more = fmt.Sprintf("... (%d bytes)", p.Size)
 	}
-	return fmt.Sprintf("%q", s)
+	if len(s) > 0 && s[0] != ' ' && s[len(s)-1] != ' ' && !strings.ContainsFunc(string(s), func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return string(s) + more // as it is: JSON is easier to read without quotes
+	}
+	return fmt.Sprintf("%q", s) + more
 }

@@ -216,7 +216,7 @@ func (p *Process) Run(w *wire.Welcome, handle func(wire.Message), pause func()) 
 	p.conn.Send(w)
 	p.conn.Flush()
 	go func() {
-		err := p.conn.Serve(handle, func() bool { pause(); return true })
+		err := p.conn.Serve(func(m wire.Message) bool { handle(m); return true }, func() bool { pause(); return true })
 		pause()
 		close(p.served)
 		select {

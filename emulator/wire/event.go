@@ -178,7 +178,7 @@ func (c *coder) event(e *Event) {
 	}
 	var k uint64
 	c.uint(&k)
-	if k < 6 || k > 14 {
+	if (k < 6 || k > 14) && k != uint64((*RunAlarm)(nil).kind()) {
 		c.fail(errKind)
 		return
 	}

@@ -83,9 +83,9 @@ func (c *Conn) Read() (Message, error) {
 // called whenever the next read may have to wait, that is behind every batch
 // of messages that arrived together. It returns io.EOF for an orderly end.
 //
-// Where pause reports false, Serve returns nil at once, and another goroutine
-// may go on with Serve.
-func (c *Conn) Serve(handle func(Message), pause func() bool) error {
+// Where handle or pause reports false, Serve returns nil at once, and another
+// call may go on from there, on another goroutine too.
+func (c *Conn) Serve(handle func(Message) bool, pause func() bool) error {
 	if c.in == nil {
 		c.in = bufio.NewReaderSize(c.conn, 64<<10)
 	}
@@ -131,7 +131,9 @@ func (c *Conn) Serve(handle func(Message), pause func() bool) error {
 		} else if cap(c.large) > 1<<20 {
 			c.large = nil // do not keep the largest message ever seen
 		}
-		handle(m)
+		if !handle(m) {
+			return nil
+		}
 	}
 }
 

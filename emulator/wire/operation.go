@@ -164,6 +164,7 @@ type Response struct {
 	Status   int
 	Header   map[string][]string
 	Data     []byte
+	Flush    bool // asked for: what the turn wrote so far commits for it
 	End      bool
 	Err      *Failure // the answer ends here, incomplete
 }
@@ -217,7 +218,7 @@ var errKind = errors.New("unknown event kind")
 
 // kinds makes an empty message of each kind. It is filled by init because the
 // messages' own methods refer to it.
-var kinds [58]func() Message
+var kinds [80]func() Message
 
 func init() {
 	for _, f := range []func() Message{
@@ -242,6 +243,14 @@ func init() {
 		func() Message { return new(Response) }, func() Message { return new(Chunk) },
 		func() Message { return new(Ack) }, func() Message { return new(Reset) },
 		func() Message { return new(Accept) }, func() Message { return new(Exception) },
+		func() Message { return new(Get) }, func() Message { return new(Put) },
+		func() Message { return new(Delete) }, func() Message { return new(List) },
+		func() Message { return new(DeleteAll) }, func() Message { return new(Savepoint) },
+		func() Message { return new(Query) }, func() Message { return new(NextRows) },
+		func() Message { return new(CloseCursor) }, func() Message { return new(Interrupt) },
+		func() Message { return new(Sync) }, func() Message { return new(SetAlarm) },
+		func() Message { return new(StorageCall) }, func() Message { return new(Entries) },
+		func() Message { return new(Rows) }, func() Message { return new(RunAlarm) },
 	} {
 		kinds[f().kind()] = f
 	}
@@ -407,6 +416,7 @@ func (m *Response) fields(c *coder) {
 	c.int(&m.Status)
 	c.header(&m.Header)
 	c.bytes(&m.Data)
+	c.bool(&m.Flush)
 	c.bool(&m.End)
 	c.failure(&m.Err)
 }

@@ -1,0 +1,215 @@
+//go:build !partyplugin && !js
+
+package party
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"sort"
+	"strings"
+
+	"github.com/goparty/party/emulator/wire"
+)
+
+// requestVerbs are those that need a request or its answer.
+var requestVerbs = map[string]func(l *Lab, ctx context.Context, c *cmd, arg string) error{
+	"request": func(_ *Lab, _ context.Context, c *cmd, _ string) error {
+		c.say(fmt.Sprintf("%s %s host=%s length=%d", c.r.Method, c.r.URL.RequestURI(), c.r.Host, c.r.ContentLength))
+		return nil
+	},
+	"headers": func(_ *Lab, _ context.Context, c *cmd, arg string) error { // headers PREFIX
+		var lines []string
+		for k, v := range c.r.Header {
+			if strings.HasPrefix(k, arg) {
+				lines = append(lines, fmt.Sprintf("%s=%s", k, strings.Join(v, "|")))
+			}
+		}
+		sort.Strings(lines)
+		c.say(strings.Join(lines, " "))
+		return nil
+	},
+	"header": func(_ *Lab, _ context.Context, c *cmd, arg string) error { // header NAME VALUE; VERB follows with both
+		name, value := two(arg)
+		c.w.Header().Add(name, value)
+		return nil
+	},
+	"status": func(_ *Lab, _ context.Context, c *cmd, arg string) error {
+		var code int
+		if _, err := fmt.Sscan(arg, &code); err != nil {
+			return err
+		}
+		c.w.WriteHeader(code)
+		return nil
+	},
+	"body": func(_ *Lab, _ context.Context, c *cmd, _ string) error { // its length and sum
+		h := sha256.New()
+		n, err := io.Copy(h, c.r.Body)
+		if err != nil {
+			return err
+		}
+		c.say(fmt.Sprintf("%d %x", n, h.Sum(nil)))
+		return nil
+	},
+	"mirror": func(_ *Lab, _ context.Context, c *cmd, _ string) error { // each part as it comes
+		return mirror(c.w, c.r.Body)
+	},
+	"write": func(_ *Lab, _ context.Context, c *cmd, arg string) error { // so many bytes
+		var n int
+		if _, err := fmt.Sscan(arg, &n); err != nil {
+			return err
+		}
+		_, err := c.w.Write(repeat(n))
+		return err
+	},
+	"flush": func(_ *Lab, _ context.Context, c *cmd, arg string) error {
+		c.say(arg)
+		c.w.(http.Flusher).Flush()
+		return nil
+	},
+	"stream": func(l *Lab, _ context.Context, c *cmd, arg string) error { // stream VERB, flushing what it says
+		l.Stream(c.w, func(ctx context.Context, w http.ResponseWriter) error {
+			return l.run(ctx, &cmd{w: w, r: c.r, say: func(s string) {
+				_, _ = io.WriteString(w, s+"\n")
+				_ = http.NewResponseController(w).Flush()
+			}}, arg)
+		})
+		return nil
+	},
+	"stream-wrapped": func(l *Lab, _ context.Context, c *cmd, arg string) error {
+		l.Stream(shouting{c.w}, func(_ context.Context, w http.ResponseWriter) error {
+			_, err := io.WriteString(w, arg)
+			return err
+		})
+		return nil
+	},
+	"fetch": func(_ *Lab, ctx context.Context, c *cmd, arg string) error { // fetch NAME VERB
+		name, verb := two(arg)
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://room/?do="+url.QueryEscape(verb), nil)
+		if err != nil {
+			return err
+		}
+		resp, err := (&Stub{wire.Address{Binding: "Lab", Name: name}}).Fetch(r)
+		if err != nil {
+			return c.report(err)
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		if err != nil {
+			return c.report(err)
+		}
+		c.say(fmt.Sprintf("%d %s", resp.StatusCode, bytes.TrimSpace(b)))
+		return nil
+	},
+	"relay": func(_ *Lab, ctx context.Context, c *cmd, arg string) error { // relay NAME VERB: the body goes there, the answer comes back
+		name, verb := two(arg)
+		r, err := http.NewRequestWithContext(ctx, c.r.Method, "http://room/?do="+url.QueryEscape(verb), c.r.Body)
+		if err != nil {
+			return err
+		}
+		resp, err := (&Stub{wire.Address{Binding: "Lab", Name: name}}).Fetch(r)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		return mirror(c.w, resp.Body)
+	},
+}
+
+func mirror(w http.ResponseWriter, src io.Reader) error {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := src.Read(buf)
+		if n > 0 {
+			if _, err := w.Write(buf[:n]); err != nil {
+				return err
+			}
+			w.(http.Flusher).Flush()
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// shouting is what middleware does to a writer.
+type shouting struct{ http.ResponseWriter }
+
+func (s shouting) Write(b []byte) (int, error) { return s.ResponseWriter.Write(bytes.ToUpper(b)) }
+
+func (s shouting) Unwrap() http.ResponseWriter { return s.ResponseWriter }
+
+// routedApp has a Handler in front of its rooms. What it does stands in the
+// URL's path and query.
+func routedApp() App {
+	app := labApp()
+	mux := http.NewServeMux()
+	app.Handler = mux
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		var opts RouteOptions
+		if v := r.URL.Query().Get("jurisdiction"); v != "" {
+			opts.Jurisdiction = v
+		}
+		if v := r.URL.Query().Get("props"); v != "" {
+			opts.Props = map[string]string{"from": v}
+		}
+		if !RouteRequest(w, r, opts) {
+			http.Error(w, "no room", http.StatusNotFound)
+		}
+	})
+	mux.HandleFunc("/deep/down/", func(w http.ResponseWriter, r *http.Request) {
+		if !RouteRequest(w, r, RouteOptions{Prefix: "/deep/down/", CORS: &CORS{}}) {
+			http.Error(w, "no room", http.StatusNotFound)
+		}
+	})
+	mux.HandleFunc("/cors/", func(w http.ResponseWriter, r *http.Request) {
+		if !RouteRequest(w, r, RouteOptions{
+			Prefix: "cors", CORS: &CORS{Header: http.Header{"access-control-allow-origin": {"https://party.example"}}},
+			OnBeforeRequest: before, OnBeforeConnect: before,
+		}) {
+			http.Error(w, "no room", http.StatusNotFound)
+		}
+	})
+	mux.HandleFunc("/wrapped/", func(w http.ResponseWriter, r *http.Request) {
+		RouteRequest(shouting{w}, r, RouteOptions{Prefix: "wrapped"})
+	})
+	mux.HandleFunc("/stub/", func(w http.ResponseWriter, r *http.Request) { // /stub/NAME
+		name := strings.TrimPrefix(r.URL.Path, "/stub/")
+		s, err := ServerByName(r.Context(), "Lab", name, StubOptions{Props: map[string]string{"from": "stub"}})
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+			return
+		}
+		sum, err := Call[int](r.Context(), s, "Add", 2, 3)
+		fmt.Fprintf(w, "%s: %d %v", s.Name(), sum, err)
+	})
+	mux.HandleFunc("/panic", func(http.ResponseWriter, *http.Request) { panic("the handler's own") })
+	mux.HandleFunc("/plain", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Handler", "yes")
+		_ = mirror(w, r.Body)
+	})
+	return app
+}
+
+// before answers, lets through or changes what it is told to by the query.
+func before(w http.ResponseWriter, r *http.Request, lobby Lobby) bool {
+	q := r.URL.Query()
+	if q.Has("refuse") {
+		http.Error(w, fmt.Sprintf("refused %s %s %s", lobby.Party, lobby.Class, lobby.Name), http.StatusForbidden)
+		return false
+	}
+	if v := q.Get("user"); v != "" {
+		r.Header.Set("X-User", v)
+		q.Del("user")
+		q.Set("connect", "me")
+		r.URL.RawQuery = q.Encode()
+	}
+	return true
+}

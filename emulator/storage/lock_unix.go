@@ -1,0 +1,39 @@
+//go:build unix
+
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// lockDir takes the lock file at path and writes this process into it.
+func lockDir(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, inUse(path)
+		}
+		return nil, &os.PathError{Op: "lock", Path: path, Err: err}
+	}
+	return writePID(f)
+}
+
+func writePID(f *os.File) (*os.File, error) {
+	pid := fmt.Sprintf("%d\n", os.Getpid())
+	if _, err := f.WriteAt([]byte(pid), 0); err != nil {
+		f.Close()
+		return nil, err
+	}
+	if err := f.Truncate(int64(len(pid))); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}

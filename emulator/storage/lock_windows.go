@@ -1,0 +1,38 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+const sharingViolation = syscall.Errno(32)
+
+// lockDir opens the lock file at path so that others may only read it, and
+// writes this process into it.
+func lockDir(path string) (*os.File, error) {
+	name, err := syscall.UTF16PtrFromString(path)
+	if err != nil {
+		return nil, err
+	}
+	h, err := syscall.CreateFile(name, syscall.GENERIC_READ|syscall.GENERIC_WRITE, syscall.FILE_SHARE_READ, nil,
+		syscall.OPEN_ALWAYS, syscall.FILE_ATTRIBUTE_NORMAL, 0)
+	if err != nil {
+		if errors.Is(err, sharingViolation) {
+			return nil, inUse(path)
+		}
+		return nil, &os.PathError{Op: "lock", Path: path, Err: err}
+	}
+	f := os.NewFile(uintptr(h), path)
+	pid := fmt.Sprintf("%d\n", os.Getpid())
+	if _, err := f.WriteAt([]byte(pid), 0); err != nil {
+		f.Close()
+		return nil, err
+	}
+	if err := f.Truncate(int64(len(pid))); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
