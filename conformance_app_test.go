@@ -465,6 +465,10 @@ func init() {
 			return nil
 		},
 		"broadcast": func(l *Lab, _ context.Context, _ *cmd, arg string) error { l.Broadcast(Text(arg)); return nil },
+		"send-early": func(l *Lab, _ context.Context, c *cmd, _ string) error {
+			l.note("early %s", outcome(c.conn.Send(Text("early"))))
+			return nil
+		},
 		"say-raw": func(l *Lab, _ context.Context, c *cmd, _ string) error { // what is no UTF-8
 			c.say("a\xffb")
 			l.Broadcast(Text("to all \xff"))

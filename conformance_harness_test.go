@@ -153,7 +153,7 @@ func newHarness(t *testing.T, separate bool, change []func(*setup)) *harness {
 	}
 	before := goleak.IgnoreCurrent()
 	h := &harness{t: t, process: separate, dials: map[string]int{}, Emulator: emulator.New(s.config)}
-	h.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	h.client = &http.Client{Timeout: 3 * patience, Transport: &http.Transport{MaxIdleConnsPerHost: 64}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	h.log.grown = make(chan struct{})
 	sub := h.Events().Subscribe(1 << 20)
 	logged := make(chan struct{})
@@ -381,6 +381,17 @@ func (r response) want(t *testing.T, status int, body string) {
 	if r.status != status || strings.TrimSuffix(r.body, "\n") != body {
 		t.Errorf("answer %d %.300q, want %d %q", r.status, r.body, status, body)
 	}
+}
+
+// tcp connects to the gateway.
+func (h *harness) tcp() net.Conn {
+	h.t.Helper()
+	conn, err := net.Dial("tcp", h.addr)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { _ = conn.Close() })
+	return conn
 }
 
 // verb asks room, as in lab/a, to do something by a plain request, and returns

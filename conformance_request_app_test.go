@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"sort"
 	"strings"
@@ -85,6 +86,10 @@ var requestVerbs = map[string]func(l *Lab, ctx context.Context, c *cmd, arg stri
 			_, err := io.WriteString(w, arg)
 			return err
 		})
+		return nil
+	},
+	"stream-elsewhere": func(l *Lab, _ context.Context, _ *cmd, _ string) error {
+		l.Stream(httptest.NewRecorder(), func(context.Context, http.ResponseWriter) error { return nil })
 		return nil
 	},
 	"fetch": func(_ *Lab, ctx context.Context, c *cmd, arg string) error { // fetch NAME VERB

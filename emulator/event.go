@@ -68,7 +68,6 @@ func (r *room) turnDone(m *wire.Done) {
 	ev := in.running[0]
 	in.running[0] = nil
 	in.running = in.running[1:]
-	in.gen.turns.Add(-1)
 	now := time.Now()
 	r.touch(!ev.background()) // before anybody hears of the turn's end
 	if r.em.events.Wanted() {

@@ -382,7 +382,8 @@ func (a *answer) part(m *wire.Response) bool {
 		return true
 	case m.Err != nil:
 		a.done(m.Err.Text)
-		panic(http.ErrAbortHandler) // so that nobody takes it for a whole answer
+		_ = http.NewResponseController(a.w).Flush() // what came before arrives
+		panic(http.ErrAbortHandler)                 // so that nobody takes it for a whole answer
 	case m.End:
 		a.done("")
 		return true

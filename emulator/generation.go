@@ -291,8 +291,9 @@ const lively = 200 * time.Microsecond
 // to do. While it works through other turns, a write each would only wake it
 // for what it will find soon anyway; then everything leaves together when it
 // next sends something, or with a beat.
-func (g *generation) flush() {
-	if g.pulse != nil && g.turns.Load() > 1 && time.Now().UnixNano()-g.heard.Load() < int64(lively) {
+// sent is how many turns are new to it.
+func (g *generation) flush(sent int) {
+	if g.pulse != nil && g.turns.Load() > int64(sent) && time.Now().UnixNano()-g.heard.Load() < int64(lively) {
 		g.held.Store(true)
 		g.pulse.Use()
 		return

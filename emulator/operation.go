@@ -115,6 +115,7 @@ func (e *Emulator) handle(g *generation, m wire.Message, b *batch) {
 type operation struct {
 	instance uint64
 	m        wire.Message
+	seen     bool // it was kept back before
 }
 
 func (e *Emulator) operate(instance uint64, m wire.Message, b *batch) {
@@ -122,7 +123,7 @@ func (e *Emulator) operate(instance uint64, m wire.Message, b *batch) {
 	if r == nil {
 		return // fenced: the instance has left memory
 	}
-	if r.box.put(operation{instance, m}) {
+	if r.box.put(operation{instance: instance, m: m}) {
 		b.add(r)
 	}
 }
@@ -131,6 +132,11 @@ func (o operation) apply(r *room) {
 	if r.inst == nil || r.inst.number != o.instance {
 		return // fenced
 	}
+	if _, done := o.m.(*wire.Done); done && !o.seen {
+		r.inst.atGuest--
+		r.inst.gen.turns.Add(-1)
+	}
+	o.seen = true
 	g := &r.inst.gate
 	if !g.passes(o) {
 		if g.commitsEarly(o.m) {

@@ -39,6 +39,7 @@ type room struct {
 
 	dirty   []*connection   // have something to flush
 	flush   bool            // the guest's link has something to flush
+	sent    int             // turns in it
 	waiting bool            // for a generation
 	closing bool            // the emulator closes: no new turns
 	quiet   []chan struct{} // closed when no turn runs
@@ -60,6 +61,7 @@ type instance struct {
 	holds    map[uint64]string
 	streams  map[uint64]*exchange
 	gate     gate
+	atGuest  int // turns that it has not done
 
 	alarmRuns    bool // the running turn is OnAlarm
 	alarmTouched bool // it set or deleted the alarm
@@ -93,8 +95,9 @@ func (r *room) settle() {
 	r.dirty = r.dirty[:0]
 	if r.flush && r.inst != nil {
 		r.flush = false
-		r.inst.gen.flush()
+		r.inst.gen.flush(r.sent)
 	}
+	r.sent = 0
 	r.arm()
 	if len(r.quiet) > 0 && (r.inst == nil || len(r.inst.running) == 0) {
 		for _, c := range r.quiet {
@@ -114,7 +117,7 @@ func (r *room) tell(m wire.Message) {
 const window = 64
 
 // pump sends waiting turns to the guest, starting an instance where there is
-// none. The next batch follows when the last one is done.
+// none.
 func (r *room) pump() {
 	r.queue = slices.DeleteFunc(r.queue, func(ev *event) bool { return ev.withdrawn })
 	if len(r.queue) == 0 || r.closing {
@@ -129,7 +132,7 @@ func (r *room) pump() {
 		r.start(g)
 		return
 	}
-	if r.inst.starting || len(r.inst.running) > 0 {
+	if r.inst.starting || len(r.inst.running) >= window {
 		return
 	}
 	if !r.inst.started {
@@ -150,8 +153,12 @@ func (r *room) pump() {
 		r.tell(&wire.Turn{Instance: r.inst.number, Turn: ev.number, Clock: now, Event: ev.payload})
 	}
 	r.inst.running = append(r.inst.running, r.queue[:n]...)
+	r.inst.atGuest += n
 	r.inst.gen.turns.Add(int64(n))
-	r.inst.began = time.Now()
+	r.sent += n
+	if len(r.inst.running) == n {
+		r.inst.began = time.Now()
+	}
 	clear(r.queue[:n])
 	r.queue = r.queue[n:]
 	if len(r.queue) == 0 {
@@ -162,15 +169,22 @@ func (r *room) pump() {
 // share is how many of the waiting turns may go to the guest together. An alarm
 // goes alone, and only if it is still what it was when it fell due.
 func (r *room) share() int {
+	if r.inst.alarmRuns {
+		return 0
+	}
 	for len(r.queue) > 0 && r.queue[0].kind == kindAlarm {
+		if len(r.inst.running) > 0 {
+			return 0
+		}
 		if r.alarmStarts() {
 			return 1
 		}
 		r.queue = r.queue[1:]
 	}
-	n := min(len(r.queue), window)
+	n := min(len(r.queue), window-len(r.inst.running))
 	for i, ev := range r.queue[:n] {
-		if ev.kind == kindAlarm {
+		// A client that gives up while its connection waits must find it here.
+		if ev.kind == kindAlarm || ev.kind == kindConnect && len(r.inst.running)+i > 0 {
 			return i
 		}
 	}
@@ -193,6 +207,9 @@ func (r *room) start(g *generation) {
 func (r *room) sendStart() {
 	r.inst.starting = true
 	r.inst.began = time.Now()
+	r.inst.atGuest++
+	r.inst.gen.turns.Add(1)
+	r.sent++
 	m := &wire.Start{Instance: r.inst.number, Address: r.address, ID: r.id, Props: r.props, Turn: r.em.next.Add(1)}
 	for _, c := range r.conns {
 		if c.listed() {
@@ -440,7 +457,7 @@ func (r *room) leave(reason string, loud bool) {
 	}
 	in.gen.abandonCalls(in.number)
 	lost := in.running
-	in.gen.turns.Add(-int64(len(lost)))
+	in.gen.turns.Add(-int64(in.atGuest))
 	if len(lost) > 0 {
 		ev := lost[0]
 		if loud {

@@ -417,6 +417,7 @@ func (x *exchange) end(last func()) {
 
 // Stream lets f go on writing the answer after the turn of OnRequest has ended.
 func (in *Instance) Stream(w http.ResponseWriter, f func(context.Context, http.ResponseWriter) error) error {
+	outer := w
 	for {
 		if x, ok := w.(*exchange); ok {
 			switch {
@@ -425,7 +426,6 @@ func (in *Instance) Stream(w http.ResponseWriter, f func(context.Context, http.R
 			case x.streamed != nil:
 				return errors.New("Stream was already called for this request")
 			}
-			outer := w
 			x.streamed = func(ctx context.Context, _ http.ResponseWriter) error { return f(ctx, outer) }
 			return nil
 		}

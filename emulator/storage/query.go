@@ -258,34 +258,38 @@ func (s *stmt) bindAll(args []driver.NamedValue) error {
 	if s.params == 0 && len(args) == 0 {
 		return nil
 	}
-	used := 0
+	var used [128]bool // there are at most 100 parameters
+	count := 0
 	for i := 1; i <= s.params; i++ {
-		arg, err := argument(args, s.parameter(i), i)
+		j, err := argument(args, s.parameter(i), i)
 		if err != nil {
 			return err
 		}
-		if arg == nil {
+		if j < 0 || j >= len(used) {
 			return errBindings(s.params, len(args))
 		}
-		if err := s.bind(i, arg.Value); err != nil {
+		if err := s.bind(i, args[j].Value); err != nil {
 			return err
 		}
-		used++
+		if !used[j] {
+			used[j] = true
+			count++
+		}
 	}
 	s.c.release()
-	if used != len(args) {
+	if count != len(args) {
 		return errBindings(s.params, len(args))
 	}
 	return nil
 }
 
-// argument finds the argument of parameter i.
-func argument(args []driver.NamedValue, name string, i int) (*driver.NamedValue, error) {
+// argument is the index of the argument of parameter i, -1 without one.
+func argument(args []driver.NamedValue, name string, i int) (int, error) {
 	position := i
 	if name != "" {
 		for j := range args {
 			if args[j].Name != "" && args[j].Name == name[1:] {
-				return &args[j], nil
+				return j, nil
 			}
 		}
 		if n, err := strconv.Atoi(name[1:]); err == nil && (name[0] == '?' || name[0] == '$') {
@@ -293,15 +297,15 @@ func argument(args []driver.NamedValue, name string, i int) (*driver.NamedValue,
 		}
 	}
 	if position < 1 || position > len(args) {
-		return nil, nil
+		return -1, nil
 	}
-	if arg := &args[position-1]; arg.Name == "" {
-		return arg, nil
+	if args[position-1].Name == "" {
+		return position - 1, nil
 	}
 	if name == "" {
-		return nil, fmt.Errorf("there is no argument for parameter %d, which has no name", i)
+		return -1, fmt.Errorf("there is no argument for parameter %d, which has no name", i)
 	}
-	return nil, fmt.Errorf("there is no argument for parameter %s", name)
+	return -1, fmt.Errorf("there is no argument for parameter %s", name)
 }
 
 // Columns are the columns of the result; none for a statement without one.
