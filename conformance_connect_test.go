@@ -106,12 +106,15 @@ func TestOnStartThatFailsFailsTheEventAndTheNextOneTriesAgain(t *testing.T) {
 					t.Fatal(err)
 				}
 				contains(t, frameError(t, frame), text)
-				if n := len(events(h, func(e *inspect.Exception) bool { return e.Hook == "OnStart" })); n != 2 {
-					t.Errorf("OnStart failed %d times", n)
-				}
+				failed := func(e *inspect.Exception) bool { return e.Hook == "OnStart" }
+				awaitN(h, 2, failed)
 				h.get("/parties/lab/a/?do=started+a").want(t, 200, "3")
+				h.turns("lab/a", "request", 1)
 				if n := h.starts("lab/a"); n != 1 {
 					t.Errorf("%d starts were told", n)
+				}
+				if n := len(events(h, failed)); n != 2 {
+					t.Errorf("OnStart failed %d times", n)
 				}
 			}, inDevelopment)
 		})

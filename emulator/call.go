@@ -28,12 +28,8 @@ type call struct {
 
 // begin enters the call into the graph of who waits for whom.
 func (e *Emulator) begin(g *generation, id uint64, who wire.Caller, to wire.Address, ev *event, failure func(*wire.Failure)) (*call, bool) {
-	if _, ok := g.classes[to.Binding]; !ok {
-		failure(&wire.Failure{Code: wire.CodeInvalid, Text: fmt.Sprintf("no class is bound to %q; there are %q", to.Binding, g.bindings)})
-		return nil, false
-	}
-	if len(to.Name) > wire.MaxName {
-		failure(&wire.Failure{Code: wire.CodeTooLarge, Text: nameTooLong(to.Name)})
+	if f := g.refuse(to); f != nil {
+		failure(f)
 		return nil, false
 	}
 	c := &call{em: e, gen: g, id: id, who: who, to: to, ev: ev, failure: failure}
@@ -55,6 +51,17 @@ func (e *Emulator) begin(g *generation, id uint64, who wire.Caller, to wire.Addr
 		c.fail(&wire.Failure{Code: wire.CodeTimeout, Text: fmt.Sprintf("%s did not answer within %s", to, callLimit)})
 	})
 	return c, true
+}
+
+// refuse says what is wrong with an address.
+func (g *generation) refuse(to wire.Address) *wire.Failure {
+	if _, ok := g.classes[to.Binding]; !ok {
+		return &wire.Failure{Code: wire.CodeInvalid, Text: fmt.Sprintf("no class is bound to %q; there are %q", to.Binding, g.bindings)}
+	}
+	if len(to.Name) > wire.MaxName {
+		return &wire.Failure{Code: wire.CodeTooLarge, Text: nameTooLong(to.Name)}
+	}
+	return nil
 }
 
 // fail answers the caller with an error, once.
@@ -130,58 +137,59 @@ func (g *generation) cancelCall(id uint64) bool {
 	return true
 }
 
-// call brings a Call or a Wakeup to its room.
-func (e *Emulator) call(g *generation, m wire.Message, b *batch) {
-	var id uint64
-	var who wire.Caller
-	var to wire.Address
-	ev := &event{}
-	switch m := m.(type) {
-	case *wire.Call:
-		id, who, to = m.ID, m.Caller, m.To
-		ev.kind, ev.payload = kindCall, &wire.Invoke{Method: m.Method, Args: m.Args}
-	case *wire.Wakeup:
-		id, who, to = m.ID, m.Caller, m.To
-		ev.kind, ev.payload = kindWake, &wire.Wake{Props: m.Props}
+// result answers a guest's Call or Wakeup.
+func (g *generation) result(r *wire.Result) {
+	g.link.Send(r)
+	g.link.Flush()
+}
+
+// call brings a Call to its room.
+func (e *Emulator) call(g *generation, m *wire.Call, b *batch) {
+	ev := &event{kind: kindCall, payload: &wire.Invoke{Method: m.Method, Args: m.Args}}
+	if e.await(g, m.ID, m.Caller, m.To, ev) {
+		b.add(e.post(m.To, arrive{ev}))
 	}
-	answer := func(r *wire.Result) {
-		g.link.Send(r)
-		g.link.Flush()
-	}
-	c, ok := e.begin(g, id, who, to, ev, func(f *wire.Failure) { answer(&wire.Result{ID: id, Err: f}) })
+}
+
+// await makes a guest wait for ev, unless that would never end.
+func (e *Emulator) await(g *generation, id uint64, who wire.Caller, to wire.Address, ev *event) bool {
+	c, ok := e.begin(g, id, who, to, ev, func(f *wire.Failure) { g.result(&wire.Result{ID: id, Err: f}) })
 	if !ok {
-		return
+		return false
 	}
 	ev.done = func(d *wire.Done) {
 		if c.finish() {
-			answer(&wire.Result{ID: id, Value: d.Value, Err: d.Err})
+			g.result(&wire.Result{ID: id, Value: d.Value, Err: d.Err})
 		}
 	}
 	ev.failed = c.fail
-	r := e.post(to, do(func(r *room) {
-		if w, ok := ev.payload.(*wire.Wake); ok {
-			r.wake(ev, w.Props)
-			return
-		}
-		r.enqueue(ev)
-	}))
-	b.add(r)
+	return true
 }
 
-// wake answers a ServerByName: at once where the room has started, whatever it
-// is doing now.
-func (r *room) wake(ev *event, props []byte) {
-	if props != nil {
-		r.props = props
+// wakeup brings a ServerByName to its room. A room that has started answers at
+// once, whatever it is doing now, so nobody waits for it then.
+func (e *Emulator) wakeup(g *generation, m *wire.Wakeup, b *batch) {
+	if f := g.refuse(m.To); f != nil {
+		g.result(&wire.Result{ID: m.ID, Err: f})
+		return
 	}
-	if r.inst != nil && r.inst.started {
-		r.finish(ev, &wire.Done{})
-		ev.done = nil
-		if props == nil {
-			return
+	b.add(e.post(m.To, do(func(r *room) {
+		if m.Props != nil {
+			r.props = m.Props
 		}
-	}
-	r.enqueue(ev)
+		ev := &event{kind: kindWake, payload: &wire.Wake{Props: m.Props}}
+		switch {
+		case r.inst == nil || !r.inst.started:
+			if e.await(g, m.ID, m.Caller, m.To, ev) {
+				r.enqueue(ev)
+			}
+		default:
+			g.result(&wire.Result{ID: m.ID})
+			if m.Props != nil {
+				r.enqueue(ev) // brings them
+			}
+		}
+	})))
 }
 
 // fetchID keeps the numbers of fetches apart from those of calls.

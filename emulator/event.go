@@ -68,20 +68,21 @@ func (r *room) turnDone(m *wire.Done) {
 	ev := in.running[0]
 	in.running[0] = nil
 	in.running = in.running[1:]
-	now := time.Now()
-	r.touch(!ev.background()) // before anybody hears of the turn's end
+	took := time.Since(in.began)
+	in.began = in.began.Add(took)
+	if len(in.running) == 0 {
+		in.running = nil
+	}
+	// Whoever sees the event may rely on the room's being at rest.
+	r.touch(!ev.background())
 	if r.em.events.Wanted() {
-		t := &inspect.Turn{Header: r.header(), Kind: ev.kind, Connection: ev.connection(), Took: now.Sub(in.began)}
+		t := &inspect.Turn{Header: r.header(), Kind: ev.kind, Connection: ev.connection(), Took: took}
 		if m.Err != nil {
 			t.Error = m.Err.Text
 		}
 		r.em.events.Publish(t)
 	} else {
 		r.em.events.Missed()
-	}
-	in.began = now
-	if len(in.running) == 0 {
-		in.running = nil
 	}
 	r.finish(ev, m)
 }

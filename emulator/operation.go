@@ -90,8 +90,10 @@ func (e *Emulator) handle(g *generation, m wire.Message, b *batch) {
 			return
 		}
 		e.events.Publish(&inspect.Exception{Header: inspect.Header{Generation: g.number}, Hook: m.Hook, Error: m.Err.Text, Stack: m.Err.Stack})
-	case *wire.Call, *wire.Wakeup:
+	case *wire.Call:
 		e.call(g, m, b)
+	case *wire.Wakeup:
+		e.wakeup(g, m, b)
 	case *wire.Fetch:
 		e.fetch(g, m, b)
 	case *wire.Upgrade:

@@ -84,6 +84,9 @@ func function[F any](f F) uintptr {
 // at is the memory of SQLite at p.
 func at(p uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&p)) }
 
+// busyTimeout is how long, in ms, a write waits for another process.
+const busyTimeout = 5000
+
 type connOptions struct {
 	memory   bool // an empty database that is never a file
 	readOnly bool
@@ -145,7 +148,7 @@ func (c *conn) configure(o connOptions) error {
 	} {
 		c.config(op, on)
 	}
-	sqlite3.Xsqlite3_busy_timeout(c.tls, c.db, 5000)
+	sqlite3.Xsqlite3_busy_timeout(c.tls, c.db, busyTimeout)
 	texts := []string{"PRAGMA synchronous=NORMAL", "PRAGMA temp_store=MEMORY"}
 	if o.full {
 		texts[0] = "PRAGMA synchronous=FULL"

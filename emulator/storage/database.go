@@ -106,7 +106,7 @@ func (d *Database) alone() bool {
 
 // connect opens the room's file, which exists.
 func (d *Database) connect() error {
-	restored, err := d.restore()
+	branch, err := d.restore()
 	if err != nil {
 		return err
 	}
@@ -114,11 +114,11 @@ func (d *Database) connect() error {
 	if err != nil {
 		return locate(err, d.path)
 	}
-	if err := d.history.open(d.path, c, d.store.options.Now); err != nil {
-		c.close()
+	d.setConn(c)
+	if err := d.history.open(d, c, branch); err != nil {
+		d.disconnect(err)
 		return locate(err, d.path)
 	}
-	d.setConn(c)
 	d.keysSure = false
 	tables, err := c.number(hasTable, "_cf_METADATA")
 	if err != nil {
@@ -126,8 +126,8 @@ func (d *Database) connect() error {
 		return locate(err, d.path)
 	}
 	d.unborn = tables == 0
-	if restored {
-		if err := d.restoreDone(); err != nil {
+	if branch != 0 {
+		if err := d.restored(); err != nil {
 			d.disconnect(err)
 			return locate(err, d.path)
 		}
@@ -176,8 +176,12 @@ func (d *Database) create() error {
 	if err != nil {
 		return err
 	}
-	os.Remove(d.path + "-wal") // of a room whose file was removed by hand
-	os.Remove(d.path + "-shm")
+	for _, suffix := range []string{".sqlite-wal", ".sqlite-shm", ".history", ".restore"} {
+		os.Remove(d.side(suffix)) // of a room whose file was removed by hand
+	}
+	for _, path := range d.left() {
+		os.Remove(path)
+	}
 	if err := os.WriteFile(d.path, page, 0o644); err != nil {
 		return fmt.Errorf("storage: %w", err)
 	}
@@ -212,11 +216,11 @@ func (d *Database) disconnect(why error) error {
 	for cur := range d.cursors {
 		cur.end(why)
 	}
+	d.history.close(d.c)
 	d.running.Lock()
 	c, empty := d.c, d.empty
 	d.c, d.empty, d.busy = nil, nil, nil
 	d.running.Unlock()
-	d.history.close()
 	var errs []error
 	for _, c := range []*conn{c, empty} {
 		if c != nil {

@@ -189,8 +189,14 @@ func (s *Store) roomsOf(binding string) ([]RoomInfo, error) {
 		delete(known, id)
 		if !ok || !info.listed || due[id] {
 			read, wrote, err := s.Room(binding, id, info.Name).describe()
-			if err == nil && !wrote {
-				continue // a crash interrupted its first turn
+			if err == nil && !wrote { // a crash interrupted its first turn, or it was restored to before
+				if ok {
+					err = x.remove(id)
+				}
+				if err != nil {
+					return nil, err
+				}
+				continue
 			}
 			if err == nil {
 				if read.Name == "" {
