@@ -269,7 +269,15 @@ func init() {
 		"echo": func(_ *Lab, _ context.Context, c *cmd, arg string) error { c.say(arg); return nil },
 		"seen": func(l *Lab, _ context.Context, c *cmd, _ string) error { c.say(strconv.Itoa(l.seen)); return nil },
 		"life": func(l *Lab, _ context.Context, c *cmd, _ string) error { c.say(fmt.Sprint(l.life)); return nil },
+		"nop":  func(*Lab, context.Context, *cmd, string) error { return nil },
 		"log":  func(l *Lab, _ context.Context, _ *cmd, arg string) error { l.note("%s", arg); return nil },
+		"log-richly": func(l *Lab, _ context.Context, _ *cmd, _ string) error {
+			log := l.Log()
+			log.Debug("plain")
+			log.With("a", 1).WithGroup("g").Warn("with", "b", "two words")
+			log.Error("text", "count", 3)
+			return nil
+		},
 		"now": func(l *Lab, _ context.Context, c *cmd, _ string) error {
 			c.say(l.Now().Sub(epoch).String())
 			return nil
@@ -469,6 +477,13 @@ func init() {
 			l.note("early %s", outcome(c.conn.Send(Text("early"))))
 			return nil
 		},
+		"send-large": func(_ *Lab, _ context.Context, c *cmd, arg string) error {
+			n, err := strconv.Atoi(arg)
+			if err != nil {
+				return err
+			}
+			return c.report(c.conn.Send(Binary(repeat(n))))
+		},
 		"say-raw": func(l *Lab, _ context.Context, c *cmd, _ string) error { // what is no UTF-8
 			c.say("a\xffb")
 			l.Broadcast(Text("to all \xff"))
@@ -542,6 +557,24 @@ func init() {
 		"do": func(l *Lab, ctx context.Context, c *cmd, arg string) error {
 			return c.report(l.Do(ctx, func(ctx context.Context) error { return l.run(ctx, c, arg) }))
 		},
+		"do-cancelled": func(l *Lab, _ context.Context, c *cmd, gate string) error { // Do whose context ends behind the gate
+			l.WaitUntil(func(ctx context.Context) error {
+				l.Broadcast(Text("waiting"))
+				<-world.gate(gate)
+				ctx, cancel := context.WithCancel(ctx)
+				cancel()
+				err := l.Do(ctx, func(context.Context) error { l.note("it ran"); return nil })
+				world.open("cancelled do")
+				l.Broadcast(Text(outcome(err)))
+				return nil
+			})
+			return nil
+		},
+		"sleep-cancelled": func(l *Lab, ctx context.Context, c *cmd, _ string) error {
+			ctx, cancel := context.WithCancel(ctx)
+			cancel()
+			return c.report(l.Sleep(ctx, time.Hour))
+		},
 		"after": func(l *Lab, _ context.Context, _ *cmd, arg string) error { // after SPAN VERB
 			span, verb := two(arg)
 			d, err := time.ParseDuration(span)
@@ -581,6 +614,17 @@ func init() {
 			binding, name := two(arg)
 			_, err := ServerByName(ctx, binding, name)
 			return c.report(err)
+		},
+		"stub-props": func(_ *Lab, ctx context.Context, c *cmd, arg string) error {
+			name, from := two(arg)
+			_, err := ServerByName(ctx, "Lab", name, StubOptions{Props: map[string]string{"from": from}})
+			return c.report(err)
+		},
+		"impatiently": func(l *Lab, ctx context.Context, c *cmd, arg string) error { // with a context that ends
+			ctx, cancel := context.WithCancel(ctx)
+			l.AfterFunc(0, func(context.Context) {}) // so that something else wants a turn too
+			go cancel()
+			return l.run(ctx, c, arg)
 		},
 		"call": func(_ *Lab, ctx context.Context, c *cmd, arg string) error { // call NAME METHOD [ARGS]
 			name, rest := two(arg)

@@ -12,7 +12,7 @@ import (
 	"github.com/goparty/party/emulator/inspect"
 )
 
-const vanished = `1006 "WebSocket disconnected without sending Close frame." false`
+const vanishedText = `1006 "WebSocket disconnected without sending Close frame." false`
 
 func TestTheCloseHandshakeAlwaysCompletes(t *testing.T) {
 	for name, row := range map[string]struct {
@@ -61,7 +61,7 @@ func TestAConnectionThatGoesAwayIsClosedWith1006(t *testing.T) {
 		// Sending to it does nothing, closing it neither, but for a wrong code.
 		c := h.dial("lab/a", query("onclose", "both echo late; both close 1000 x; close 1006"))
 		c.drop()
-		h.logged("lab/a", "OnClose "+c.id+" "+vanished+" ready=2", 1)
+		h.logged("lab/a", "OnClose "+c.id+" "+vanishedText+" ready=2", 1)
 		h.logged("lab/a", "OnClose "+c.id+": error []: invalid WebSocket close code: 1006; use 1000 or 3000 to 4999", 1)
 		e := await(h, in[*inspect.ConnectionClosed]("lab/a"))
 		if e.Code != 1006 || e.Clean || e.Connection != c.id {
@@ -102,7 +102,7 @@ func TestAClientThatNeverAnswersACloseIsClosingUntilItGoes(t *testing.T) {
 			t.Errorf("%q", lines)
 		}
 		c.drop()
-		h.logged("lab/a", "OnClose "+c.id+" "+vanished+" ready=3", 1)
+		h.logged("lab/a", "OnClose "+c.id+" "+vanishedText+" ready=3", 1)
 	})
 }
 

@@ -34,7 +34,7 @@ import (
 // Nothing here sleeps. A row waits for messages, for events of the emulator's
 // stream, or for what falls due when it moves the rooms' clock; patience bounds
 // each wait, and is only ever used up by a row that fails.
-const patience = 5 * time.Second
+const patience = 10 * time.Second
 
 // The environment of this binary where it is not the test itself.
 const (
@@ -105,7 +105,7 @@ type setup struct {
 	config emulator.Config
 	wall   bool     // the clock runs
 	env    []string // of the guest's process
-	keep   bool     // goroutines may be left: the row leaks on purpose
+	slow   bool     // the row waits for real time: both loaders at once
 }
 
 // harness is an emulator that serves an app, and what a row does with it.
@@ -132,6 +132,9 @@ func conform(t *testing.T, row func(h *harness), change ...func(*setup)) {
 	t.Run("process", func(t *testing.T) { row(newHarness(t, true, change)) })
 }
 
+// slow is for rows that wait for real time.
+func slow(s *setup) { s.slow = true }
+
 // needsProcess runs a row that only code in a process of its own can keep.
 func needsProcess(t *testing.T, row func(h *harness), change ...func(*setup)) {
 	t.Helper()
@@ -147,6 +150,9 @@ func newHarness(t *testing.T, separate bool, change []func(*setup)) *harness {
 	s.app = "lab"
 	for _, c := range change {
 		c(&s)
+	}
+	if s.slow {
+		t.Parallel()
 	}
 	if !s.wall {
 		s.config.Clock = clock.NewManual(epoch)
@@ -180,7 +186,10 @@ func newHarness(t *testing.T, separate bool, change []func(*setup)) *harness {
 	served := make(chan error, 1)
 	go func() { served <- h.Serve(ln) }()
 	t.Cleanup(func() {
-		world.openAll() // hooks that hang in this process end now
+		if !separate {
+			world.openAll() // hooks that hang in this process end now
+			defer world.reset()
+		}
 		h.client.CloseIdleConnections()
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
@@ -193,7 +202,7 @@ func newHarness(t *testing.T, separate bool, change []func(*setup)) *harness {
 		h.client.CloseIdleConnections()
 		sub.Close()
 		<-logged
-		if !s.keep {
+		if !s.slow { // otherwise TestMain looks
 			if err := goleak.Find(before); err != nil {
 				t.Error(err)
 			}
@@ -204,7 +213,6 @@ func newHarness(t *testing.T, separate bool, change []func(*setup)) *harness {
 		if t.Failed() {
 			t.Logf("events:\n%s", h.log.dump(60))
 		}
-		world.reset()
 	})
 	return h
 }
@@ -512,6 +520,12 @@ func (h *harness) dial(room string, how ...func(*dialing)) *client {
 		return strings.HasSuffix(e.Room, room) && (c.id == "" || e.Connection == c.id)
 	})
 	return c
+}
+
+// listen makes a deaf client read.
+func (c *client) listen() {
+	c.done = make(chan struct{})
+	go c.read()
 }
 
 func (c *client) read() {

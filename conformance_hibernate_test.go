@@ -3,6 +3,7 @@
 package party
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"runtime"
@@ -212,20 +213,26 @@ func TestAClassWithoutHibernateStaysAwakeWhileItHasAConnection(t *testing.T) {
 	})
 }
 
-// keptBy waits until a room, which something keeps awake, names another reason
-// for it.
+// keptBy waits until a room, which something keeps awake, names this reason for
+// it.
 func (h *harness) keptBy(room, reason string) {
 	h.t.Helper()
-	for end := time.Now().Add(patience); ; runtime.Gosched() {
-		err := h.Hibernate(room, false)
-		if err == nil {
-			h.t.Fatalf("nothing keeps %s awake, not even %s", room, reason)
-		}
-		if strings.Contains(err.Error(), reason) {
-			return
-		}
+	var err error
+	h.eventually(func() bool {
+		err = h.Hibernate(room, false)
+		return err != nil && strings.Contains(err.Error(), reason)
+	}, func() string { return fmt.Sprintf("%s is kept awake by %v, want %s", room, err, reason) })
+}
+
+// eventually waits for what the stream of events does not tell.
+func (h *harness) eventually(done func() bool, why ...func() string) {
+	h.t.Helper()
+	for end := time.Now().Add(patience); !done(); runtime.Gosched() {
 		if time.Now().After(end) {
-			h.t.Fatalf("%v; it is not kept awake by %s", err, reason)
+			if len(why) > 0 {
+				h.t.Fatal(why[0]())
+			}
+			h.t.Fatal("it does not come true")
 		}
 	}
 }

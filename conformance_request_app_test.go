@@ -3,6 +3,7 @@
 package party
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -109,6 +110,32 @@ var requestVerbs = map[string]func(l *Lab, ctx context.Context, c *cmd, arg stri
 		}
 		c.say(fmt.Sprintf("%d %s", resp.StatusCode, bytes.TrimSpace(b)))
 		return nil
+	},
+	"fetch-upgrade": func(_ *Lab, ctx context.Context, c *cmd, arg string) error {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://room/", nil)
+		if err != nil {
+			return err
+		}
+		r.Header.Set("Upgrade", "websocket")
+		_, err = (&Stub{wire.Address{Binding: "Lab", Name: arg}}).Fetch(r)
+		return c.report(err)
+	},
+	"fetch-and-close": func(_ *Lab, ctx context.Context, c *cmd, arg string) error { // reads one line of the answer
+		name, verb := two(arg)
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://room/?do="+url.QueryEscape(verb), nil)
+		if err != nil {
+			return err
+		}
+		resp, err := (&Stub{wire.Address{Binding: "Lab", Name: name}}).Fetch(r)
+		if err != nil {
+			return err
+		}
+		line, err := bufio.NewReader(resp.Body).ReadString('\n')
+		if err != nil {
+			return err
+		}
+		c.say(fmt.Sprintf("%d %s", resp.StatusCode, strings.TrimSpace(line)))
+		return resp.Body.Close()
 	},
 	"relay": func(_ *Lab, ctx context.Context, c *cmd, arg string) error { // relay NAME VERB: the body goes there, the answer comes back
 		name, verb := two(arg)

@@ -34,6 +34,13 @@ type Keeper struct {
 func (k *Keeper) OnRequest(w http.ResponseWriter, r *http.Request) {
 	name := r.URL.Query().Get("do")
 	f := steps[name]
+	if b, ok := strings.CutPrefix(name, "restore "); ok {
+		f = func(k *Keeper, _ context.Context, w io.Writer) error {
+			undo, err := k.Storage().RestoreBookmark(b)
+			fmt.Fprint(w, undo)
+			return err
+		}
+	}
 	if f == nil {
 		http.Error(w, "no step "+name, http.StatusNotFound)
 		return
@@ -309,6 +316,20 @@ func init() {
 		"rolled back alarm": func(k *Keeper, _ context.Context, _ io.Writer) error {
 			_ = k.Storage().Transaction(func() error { _ = k.Storage().SetAlarm(k.Now().Add(time.Minute)); return errStep })
 			return nil
+		},
+		"mark": func(k *Keeper, _ context.Context, w io.Writer) error {
+			b, err := k.Storage().CurrentBookmark()
+			fmt.Fprint(w, b)
+			return err
+		},
+		"back": func(k *Keeper, ctx context.Context, w io.Writer) error {
+			b, err := k.Storage().BookmarkForTime(k.Now().Add(-time.Minute))
+			if err != nil {
+				return err
+			}
+			undo, err := k.Storage().RestoreBookmark(b)
+			fmt.Fprint(w, undo)
+			return err
 		},
 		"size": func(k *Keeper, _ context.Context, w io.Writer) error {
 			n, err := k.Storage().DatabaseSize()

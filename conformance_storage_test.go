@@ -264,6 +264,46 @@ func TestAnAlarmOutlivesTheEmulatorAndFiresWhenItIsOverdue(t *testing.T) {
 	}
 }
 
+func TestARoomGoesBackToABookmark(t *testing.T) {
+	conform(t, func(h *harness) {
+		restart := func() {
+			t.Helper()
+			if err := h.Abort("keeper/a"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h.step("keeper/a", "put")
+		h.step("keeper/a", "alarm in 1m")
+		first := h.step("keeper/a", "mark")
+		h.advance(2 * time.Second)
+		h.step("keeper/a", "saved")
+		h.step("keeper/a", "delete alarm")
+		if second := h.step("keeper/a", "mark"); second <= first {
+			t.Errorf("bookmark %s is not behind %s", second, first)
+		}
+
+		undo := h.step("keeper/a", "restore "+first)
+		h.wantStep("keeper/a", "get", `"saved"`) // not before the next start
+		restart()
+		h.wantStep("keeper/a", "get", "1")
+		h.wantStep("keeper/a", "alarm?", "1m0s")
+		h.step("keeper/a", "restore "+undo)
+		restart()
+		h.wantStep("keeper/a", "get", `"saved"`)
+		h.wantStep("keeper/a", "alarm?", "none")
+
+		h.advance(59 * time.Second)
+		h.step("keeper/a", "back") // to a minute ago, between the writes
+		restart()
+		h.wantStep("keeper/a", "get", "1")
+		h.turns("keeper/a", "alarm", 1) // it was due meanwhile
+		if n := len(h.alarmTimes("keeper/a")); n != 1 {
+			t.Errorf("the restored alarm fired %d times", n)
+		}
+		contains(t, h.step("keeper/a", "restore nonsense"), "error")
+	}, keeper)
+}
+
 func TestSetAlarmNeedsAHook(t *testing.T) {
 	p, err := keeperApp().program()
 	if err != nil {

@@ -100,6 +100,8 @@ func statusOf(err error) int {
 		return http.StatusServiceUnavailable
 	case errors.Is(err, context.DeadlineExceeded):
 		return http.StatusGatewayTimeout
+	case errors.Is(err, ErrTooLarge): // the room's name
+		return http.StatusRequestURITooLong
 	}
 	return http.StatusInternalServerError
 }

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -190,4 +191,18 @@ func (r *room) alarmCommitted(c storage.Committed) {
 	}
 	r.em.setAlarm(r.address, c.Alarm, c.Alarm, 0)
 	r.em.events.Publish(&inspect.AlarmSet{Header: r.header(), At: c.Alarm})
+}
+
+// alarmRestored brings the clock what alarm there is after the database went
+// back to a bookmark, which happens when it is opened here.
+func (r *room) alarmRestored(db *database) error {
+	t, ok, err := db.Alarm()
+	switch {
+	case err != nil:
+	case ok:
+		r.em.setAlarm(r.address, t, t, 0)
+	default:
+		r.em.deleteAlarm(r.address)
+	}
+	return errors.Join(err, db.Close())
 }

@@ -265,6 +265,9 @@ func (e *Emulator) connect(w http.ResponseWriter, r *http.Request, to wire.Addre
 	abandoned := false
 	rm := e.post(to, do(func(r *room) {
 		c.room = r
+		if props != nil {
+			r.props = props // for OnStart
+		}
 		r.conns = append(r.conns, c)
 		r.byKey[c.key] = c
 		decide := func(f *wire.Failure) {

@@ -23,14 +23,15 @@ type room struct {
 	box     mailbox
 	auto    atomic.Pointer[autoResponse]
 
-	inst  *instance     // nil: no code in memory
-	db    *database     // nil: not used since the room was last in memory
-	work  worker        // of db
-	alarm *alarm        // whose turn waits or runs
-	queue []*event      // turns that have not been sent to the guest
-	conns []*connection // in the order they came
-	byKey map[uint64]*connection
-	props []byte
+	inst    *instance     // nil: no code in memory
+	db      *database     // nil: not used since the room was last in memory
+	work    worker        // of db
+	leaving int           // databases that are being closed
+	alarm   *alarm        // whose turn waits or runs
+	queue   []*event      // turns that have not been sent to the guest
+	conns   []*connection // in the order they came
+	byKey   map[uint64]*connection
+	props   []byte
 
 	lastTurn  time.Time // when something last kept the room awake
 	lastOther time.Time // the same, but for timers and background work
@@ -81,7 +82,7 @@ func (r *room) header() inspect.Header {
 
 // forgettable reports whether the room is nothing any more.
 func (r *room) forgettable() bool {
-	return r.inst == nil && len(r.queue) == 0 && len(r.conns) == 0 && !r.waiting
+	return r.inst == nil && len(r.queue) == 0 && len(r.conns) == 0 && !r.waiting && r.db == nil && r.leaving == 0
 }
 
 // settle is what an owner does whenever the mailbox is empty: send the guest

@@ -21,6 +21,8 @@ type database struct {
 	points  []int // open savepoints of the turn, as the database numbers them
 	failed  error // of an operation that nobody waited for: the commit fails
 	running atomic.Bool
+
+	restoring bool // the next opening goes back to a bookmark
 }
 
 // gate holds back what an instance does behind a write until that has
@@ -59,9 +61,15 @@ func (r *room) closeDatabase() {
 	if db.running.Load() {
 		db.Interrupt()
 	}
+	r.leaving++ // another room of this name must not open the file meanwhile
 	r.work.do(func() {
+		defer r.post(do(func(r *room) { r.leaving-- }))
 		db.endTurn()
-		if err := errors.Join(db.Rollback(), db.Close()); err != nil {
+		err := errors.Join(db.Rollback(), db.Close())
+		if db.restoring {
+			err = errors.Join(err, r.alarmRestored(db))
+		}
+		if err != nil {
 			r.em.events.Publish(&inspect.Log{Header: inspect.Header{Room: r.name}, Level: "ERROR", Text: "closing the room's database: " + err.Error()})
 		}
 	})
@@ -368,6 +376,14 @@ func (db *database) answer(m *wire.StorageCall) (string, error) {
 	case wire.AskSize:
 		n, err := db.Size()
 		return strconv.FormatInt(n, 10), err
+	case wire.AskBookmark:
+		return db.CurrentBookmark()
+	case wire.AskBookmarkForTime:
+		return db.BookmarkForTime(time.Unix(0, m.Time))
+	case wire.RestoreBookmark:
+		undo, err := db.RestoreBookmark(m.Text)
+		db.restoring = db.restoring || err == nil
+		return undo, err
 	}
 	return "", errors.New("unknown question")
 }

@@ -48,7 +48,7 @@ func NewBuilder(dir, scratch string) (*Builder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the go command does not run: %w; install Go and put it on PATH", err)
 	}
-	b.setFlags(strings.Fields(string(goflags)))
+	b.setFlags(splitFlags(string(goflags)))
 	if err := b.check(dir); err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func (b *Builder) setFlags(goflags []string) {
 		name, value, _ := strings.Cut(strings.TrimLeft(f, "-"), "=")
 		switch name {
 		case "tags":
-			b.tags = value
+			b.tags = strings.Join(strings.Fields(value), ",") // they may be split by spaces
 		case "ldflags":
 			linkerFlags = true
 		}
@@ -82,6 +82,26 @@ func (b *Builder) setFlags(goflags []string) {
 	b.flags = []string{"-tags", tags, "-buildvcs=false"}
 	if !linkerFlags {
 		b.flags = append(b.flags, "-ldflags=-w") // no debugger needs it; linking is most of a build
+	}
+}
+
+// splitFlags splits GOFLAGS as the go command does: a field that begins with a
+// quote goes on to the next one of its kind.
+func splitFlags(s string) (fields []string) {
+	for {
+		s = strings.TrimLeft(s, " \t\r\n")
+		if s == "" {
+			return fields
+		}
+		end, rest := strings.IndexAny(s, " \t\r\n"), 0
+		if q := s[0]; q == '\'' || q == '"' {
+			s = s[1:]
+			end, rest = strings.IndexByte(s, q), 1
+		}
+		if end < 0 {
+			return append(fields, s)
+		}
+		fields, s = append(fields, s[:end]), s[end+rest:]
 	}
 }
 
@@ -128,10 +148,12 @@ func (b *Builder) Build(ctx context.Context) (string, error) {
 	args := append([]string{"build", "-o", path}, b.flags...)
 	cmd := exec.CommandContext(ctx, "go", append(args, ".")...)
 	cmd.Dir = b.dir
+	kill := apart(cmd)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err := cmd.Run()
 	if ctx.Err() != nil {
+		kill()
 		return "", ctx.Err()
 	}
 	if err == nil {

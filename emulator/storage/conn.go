@@ -17,7 +17,7 @@ import (
 // the driver above it turns text of DATE columns into time.Time, hides whether
 // a statement writes and where it ends, and pays for a goroutine a context.
 //
-// A conn is used by one goroutine at a time, except interrupt.
+// A conn is used by one goroutine at a time.
 type conn struct {
 	tls *libc.TLS
 	db  uintptr
@@ -27,12 +27,12 @@ type conn struct {
 	scratchLen int
 	out        uintptr // two words for results passed by pointer
 
-	stop     atomic.Bool // interrupt was called during the running operation
-	internal bool        // the package's own statement is compiled or runs
-	seen     seen        // by the authorizer, while a statement is compiled
-	denied   string      // why the authorizer refused
-	frames   int         // in the write-ahead log, after the last commit
-	wrote    bool        // the log hook ran: frames is known
+	stop     *stopper // ends what runs; nil: nothing does
+	internal bool     // the package's own statement is compiled or runs
+	seen     seen     // by the authorizer, while a statement is compiled
+	denied   string   // why the authorizer refused
+	frames   int      // in the write-ahead log, after the last commit
+	wrote    bool     // the log hook ran: frames is known
 
 	live  map[*stmt]struct{} // all that are compiled
 	own   map[string]*stmt   // the package's
@@ -58,7 +58,7 @@ var (
 		return c.(*conn).authorize(action, a, b, database)
 	})
 	progressC = function(func(_ *libc.TLS, id uintptr) int32 {
-		if c, ok := conns.Load(id); ok && c.(*conn).stop.Load() {
+		if c, ok := conns.Load(id); ok && c.(*conn).stop.stopped() {
 			return 1
 		}
 		return 0
@@ -87,7 +87,17 @@ func at(p uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&p)
 // busyTimeout is how long, in ms, a write waits for another process.
 const busyTimeout = 5000
 
+// stopper ends what runs, from any goroutine. The progress handler reads it:
+// sqlite3_interrupt would be forgotten where nothing runs yet.
+type stopper struct {
+	operation atomic.Bool // the running one
+	all       atomic.Bool // and all that follow
+}
+
+func (s *stopper) stopped() bool { return s != nil && (s.operation.Load() || s.all.Load()) }
+
 type connOptions struct {
+	stop     *stopper
 	memory   bool // an empty database that is never a file
 	readOnly bool
 	full     bool // synchronous=FULL
@@ -97,7 +107,7 @@ type connOptions struct {
 
 // connect opens the file at path, which must exist unless create.
 func connect(path string, o connOptions, create bool) (*conn, error) {
-	c := &conn{tls: libc.NewTLS(), id: connID.Add(1), own: map[string]*stmt{}, live: map[*stmt]struct{}{}}
+	c := &conn{tls: libc.NewTLS(), id: connID.Add(1), own: map[string]*stmt{}, live: map[*stmt]struct{}{}, stop: o.stop}
 	c.out = sqlite3.Xsqlite3_malloc(c.tls, 32)
 	flags := int32(sqlite3.SQLITE_OPEN_READWRITE | sqlite3.SQLITE_OPEN_NOMUTEX | sqlite3.SQLITE_OPEN_URI | sqlite3.SQLITE_OPEN_EXRESCODE)
 	name := ":memory:"
@@ -209,10 +219,6 @@ func (c *conn) close() error {
 	}
 	return nil
 }
-
-// interrupt ends what runs, from any goroutine. The progress handler reads
-// the flag; sqlite3_interrupt would be forgotten where nothing runs yet.
-func (c *conn) interrupt() { c.stop.Store(true) }
 
 // text puts s where SQLite can read it until the next call.
 func (c *conn) text(s string) (uintptr, error) {

@@ -23,8 +23,9 @@ type Database struct {
 	path              string
 
 	mu      sync.Mutex // Store.Close comes from another goroutine
-	c       *conn      // the room's file
-	empty   *conn      // what a room without a file sees
+	stop    stopper
+	c       *conn // the room's file
+	empty   *conn // what a room without a file sees
 	cursors map[*Cursor]struct{}
 	history history
 
@@ -40,9 +41,6 @@ type Database struct {
 	keysSure bool // as far as is known
 	alarm    int64
 	alarmSet bool // alarm is what was committed, and this transaction touches it
-
-	running sync.Mutex // guards busy
-	busy    *conn      // what Interrupt ends
 }
 
 // ID is the room's id.
@@ -57,6 +55,7 @@ func (d *Database) Path() string { return d.path }
 // enter begins an operation; what it returns ends it.
 func (d *Database) enter() (leave func()) {
 	d.mu.Lock()
+	d.stop.operation.Store(false)
 	return d.mu.Unlock
 }
 
@@ -66,7 +65,6 @@ func (d *Database) reading() (*conn, error) {
 		return nil, d.lost
 	}
 	if d.c != nil {
-		d.c.stop.Store(false)
 		return d.c, nil
 	}
 	if err := d.register(); err != nil {
@@ -87,6 +85,9 @@ func (d *Database) register() error {
 	defer d.store.mu.Unlock()
 	if d.store.closed {
 		return ErrClosed
+	}
+	if !roomID.MatchString(d.id) || !binding.MatchString(d.binding) {
+		return fmt.Errorf("storage: %q with id %q is no room", d.binding, d.id)
 	}
 	d.store.open[d] = struct{}{}
 	return nil
@@ -110,11 +111,11 @@ func (d *Database) connect() error {
 	if err != nil {
 		return err
 	}
-	c, err := connect(d.path, connOptions{full: d.store.options.Full, history: true, guard: true}, false)
+	c, err := connect(d.path, connOptions{full: d.store.options.Full, history: true, guard: true, stop: &d.stop}, false)
 	if err != nil {
 		return locate(err, d.path)
 	}
-	d.setConn(c)
+	d.c = c
 	if err := d.history.open(d, c, branch); err != nil {
 		d.disconnect(err)
 		return locate(err, d.path)
@@ -133,13 +134,6 @@ func (d *Database) connect() error {
 		}
 	}
 	return nil
-}
-
-func (d *Database) setConn(c *conn) {
-	d.running.Lock()
-	d.c = c
-	d.busy = c
-	d.running.Unlock()
 }
 
 // writing is the room's file with a transaction open.
@@ -172,17 +166,13 @@ func (d *Database) create() error {
 	if err := os.MkdirAll(filepath.Dir(d.path), 0o755); err != nil {
 		return err
 	}
-	page, err := emptyFile()
-	if err != nil {
-		return err
-	}
 	for _, suffix := range []string{".sqlite-wal", ".sqlite-shm", ".history", ".restore"} {
 		os.Remove(d.side(suffix)) // of a room whose file was removed by hand
 	}
 	for _, path := range d.left() {
 		os.Remove(path)
 	}
-	if err := os.WriteFile(d.path, page, 0o644); err != nil {
+	if err := os.WriteFile(d.path, emptyFile(), 0o644); err != nil {
 		return fmt.Errorf("storage: %w", err)
 	}
 	d.fresh = true
@@ -193,23 +183,16 @@ func (d *Database) create() error {
 	return nil
 }
 
-// emptyFile is the one page of an empty database in WAL mode.
-var emptyFile = sync.OnceValues(func() ([]byte, error) {
-	dir, err := os.MkdirTemp("", "party-storage")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, "empty.sqlite")
-	c, err := connect(path, connOptions{}, true)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.close(); err != nil {
-		return nil, err
-	}
-	return os.ReadFile(path)
-})
+// emptyFile is the one page of an empty database of 4096 bytes a page, in WAL
+// mode and UTF-8.
+func emptyFile() []byte {
+	page := make([]byte, 4096)
+	copy(page, "SQLite format 3\x00\x10\x00\x02\x02\x00\x40\x20\x20")
+	page[27], page[31], page[95] = 1, 1, 1               // changes, pages, changes when pages was right
+	page[59] = 1                                         // text encoding
+	copy(page[100:], "\x0d\x00\x00\x00\x00\x10\x00\x00") // an empty leaf
+	return page
+}
 
 // disconnect closes the handles and ends the cursors with why.
 func (d *Database) disconnect(why error) error {
@@ -217,10 +200,8 @@ func (d *Database) disconnect(why error) error {
 		cur.end(why)
 	}
 	d.history.close(d.c)
-	d.running.Lock()
 	c, empty := d.c, d.empty
-	d.c, d.empty, d.busy = nil, nil, nil
-	d.running.Unlock()
+	d.c, d.empty = nil, nil
 	var errs []error
 	for _, c := range []*conn{c, empty} {
 		if c != nil {
@@ -259,13 +240,7 @@ func (d *Database) Close() error {
 
 // Interrupt ends the operation that runs, if any, with SQLITE_INTERRUPT. It may
 // be called from any goroutine at any time.
-func (d *Database) Interrupt() {
-	d.running.Lock()
-	defer d.running.Unlock()
-	if d.busy != nil {
-		d.busy.interrupt()
-	}
-}
+func (d *Database) Interrupt() { d.stop.operation.Store(true) }
 
 // Size is the number of bytes that the room's pages take, without free ones.
 func (d *Database) Size() (int64, error) {

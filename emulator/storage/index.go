@@ -115,7 +115,7 @@ func (x *index) run(text string, args ...any) error {
 
 // add makes a room that has its first commit known.
 func (x *index) add(id, name string) error {
-	return x.run("INSERT OR REPLACE INTO _cf_ACTOR VALUES (?, nullif(?, ''))", id, name)
+	return x.run("INSERT INTO _cf_ACTOR VALUES (?, nullif(?, '')) ON CONFLICT DO UPDATE SET actor_name = coalesce(excluded.actor_name, actor_name)", id, name)
 }
 
 // setAlarm names the time of a room's alarm, 0 for none.
@@ -123,7 +123,7 @@ func (x *index) setAlarm(id, name string, ns int64) error {
 	if ns == 0 {
 		return x.run("DELETE FROM _cf_ALARM WHERE actor_id = ?", id)
 	}
-	return x.run("INSERT OR REPLACE INTO _cf_ALARM VALUES (?, ?, nullif(?, ''))", id, ns, name)
+	return x.run("INSERT INTO _cf_ALARM VALUES (?, ?, nullif(?, '')) ON CONFLICT DO UPDATE SET scheduled_time = excluded.scheduled_time, actor_name = coalesce(excluded.actor_name, actor_name)", id, ns, name)
 }
 
 // put writes all that a room's file says.

@@ -63,7 +63,6 @@ func (d *Database) Query(ctx context.Context, text string, args []driver.NamedVa
 	if err != nil {
 		return nil, err
 	}
-	c.stop.Store(false)
 	defer d.watch(ctx)()
 	cur, err := d.query(ctx, c, text, args)
 	return cur, d.queryFailed(ctx, err)
@@ -106,19 +105,14 @@ func (d *Database) querying() (*conn, error) {
 	}
 	if c == nil {
 		if d.empty == nil {
-			empty, err := connect("", connOptions{memory: true, guard: true}, false)
+			empty, err := connect("", connOptions{memory: true, guard: true, stop: &d.stop}, false)
 			if err != nil {
 				return nil, err
 			}
-			d.running.Lock()
 			d.empty = empty
-			d.running.Unlock()
 		}
 		c = d.empty
 	}
-	d.running.Lock()
-	d.busy = c
-	d.running.Unlock()
 	return c, nil
 }
 
@@ -150,9 +144,6 @@ func (d *Database) query(ctx context.Context, c *conn, text string, args []drive
 			if s.c != d.c || s.seen.pragma {
 				s.finalize()
 				c = d.c
-				d.running.Lock()
-				d.busy = c
-				d.running.Unlock()
 				continue
 			}
 		}
@@ -346,11 +337,6 @@ func (cur *Cursor) Next(maxRows, maxBytes int) (rows [][]any, done bool, err err
 		cur.end(err)
 		return nil, true, err
 	}
-	c := cur.s.c
-	c.stop.Store(false)
-	d.running.Lock()
-	d.busy = c
-	d.running.Unlock()
 	defer d.watch(cur.ctx)()
 	for size := 0; maxRows <= 0 || len(rows) < maxRows; {
 		if !cur.pending {

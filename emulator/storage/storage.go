@@ -92,7 +92,7 @@ func (s *Store) Close() error {
 
 	var errs []error
 	for _, d := range open {
-		d.Interrupt()
+		d.stop.all.Store(true)
 		errs = append(errs, d.Close())
 	}
 	s.mu.Lock()

@@ -6,11 +6,11 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -230,6 +230,7 @@ func TestCloseOfStoreEndsRooms(t *testing.T) {
 	}()
 	for b.mu.TryLock() { // until it runs
 		b.mu.Unlock()
+		runtime.Gosched()
 	}
 	check(t, f.Close())
 	fails(t, <-failed, "interrupted")
@@ -373,4 +374,25 @@ func TestOtherConnectionsReadMeanwhile(t *testing.T) {
 	same(t, "new value", get(t, reader, "k"), "2")
 }
 
-var _ = io.EOF
+func TestEmptyFileIsLikeThatOfSQLite(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.sqlite")
+	c, err := connect(path, connOptions{}, true)
+	check(t, err)
+	check(t, c.exec("CREATE TABLE t(x)"))
+	check(t, c.exec("DROP TABLE t"))
+	_, _, err = c.checkpoint(3)
+	check(t, err)
+	check(t, c.exec("VACUUM"))
+	check(t, c.close())
+	want, err := os.ReadFile(path)
+	check(t, err)
+	got := emptyFile()
+	for _, header := range [][]byte{want, got} {
+		for _, at := range []int{24, 40, 92, 96} { // change counter, schema cookie, version-valid-for, version
+			copy(header[at:at+4], "    ")
+		}
+	}
+	if string(got) != string(want) {
+		t.Errorf("got %x, want %x", got[:110], want[:110])
+	}
+}

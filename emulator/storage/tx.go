@@ -101,7 +101,6 @@ func (d *Database) commit() (Committed, error) {
 		}
 	}
 	c := d.c
-	c.stop.Store(false)
 	var ns int64
 	if d.alarmSet {
 		var err error
@@ -182,7 +181,6 @@ func (d *Database) undo() error {
 		d.discard()
 		return nil
 	}
-	d.c.stop.Store(false)
 	var err error
 	if d.c.begun() {
 		err = d.c.run("ROLLBACK", nil)
@@ -198,7 +196,6 @@ func (d *Database) Savepoint() (int, error) {
 		return 0, d.lost
 	}
 	if d.begun {
-		d.c.stop.Store(false)
 		if err := d.c.run(savepoint("SAVEPOINT", d.depth+1), nil); err != nil {
 			return 0, d.failed(err)
 		}
@@ -224,7 +221,6 @@ func (d *Database) Release(n int) error {
 		return err
 	}
 	if d.begun {
-		d.c.stop.Store(false)
 		if err := d.c.run(savepoint("RELEASE", n), nil); err != nil {
 			return d.failed(err)
 		}
@@ -255,7 +251,6 @@ func (d *Database) RollbackTo(n int) error {
 		return d.undo()
 	}
 	d.keysSure = false
-	d.c.stop.Store(false)
 	err := d.c.run(savepoint("ROLLBACK TO", n), nil)
 	if err == nil {
 		err = d.c.run(savepoint("RELEASE", n), nil)

@@ -1,0 +1,157 @@
+//go:build !partyplugin && !js
+
+package party
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/goparty/party/emulator/inspect"
+)
+
+// appendText appends a client's text frame, masked with zeroes.
+func appendText(b []byte, text string) []byte {
+	b = append(b, 0x81, 0x80|127)
+	b = binary.BigEndian.AppendUint64(b, uint64(len(text)))
+	b = append(b, 0, 0, 0, 0)
+	return append(b, text...)
+}
+
+func TestAClientThatDoesNotReadIsClosedAndCostsOthersNothing(t *testing.T) {
+	conform(t, func(h *harness) {
+		reader, late, never := h.dial("lab/a"), h.dial("lab/a", deaf), h.dial("lab/a", deaf)
+		const rounds, each, size = 12, 4, 1 << 20
+		for range rounds { // 48 MB, of which each client may leave 16 unread
+			reader.send(fmt.Sprintf("flood %d %d", each, size))
+			for range each {
+				if got := reader.recv(); len(got) != len("binary:")+size {
+					t.Fatalf("got %d bytes", len(got))
+				}
+			}
+		}
+		reader.settle()
+		// Whole messages, then the close frame, for one that reads after all.
+		late.listen()
+		n := 0
+		for {
+			s, err := late.next()
+			if err != nil {
+				break
+			}
+			if n++; len(s) != len("binary:")+size {
+				t.Fatalf("message %d has %d bytes", n, len(s))
+			}
+		}
+		if n == 0 || n >= rounds*each {
+			t.Errorf("%d messages arrived", n)
+		}
+		late.closed(1013, "too slow: the client did not read what was sent to it")
+		h.logged("lab/a", "OnClose "+late.id+` 1013 "too slow: the client did not read what was sent to it" true ready=2`, 1)
+		// One that never does is cut.
+		h.logged("lab/a", "OnClose "+never.id+" "+vanishedText+" ready=2", 1)
+		if got := reader.ask("list"); got != "["+reader.id+"]" {
+			t.Errorf("connections %s", got)
+		}
+	}, slow)
+}
+
+func TestAClientThatFloodsAHungRoomIsNoLongerReadFrom(t *testing.T) {
+	conform(t, func(h *harness) {
+		c, other := h.dial("lab/a"), h.dial("lab/b")
+		c.send("wait gate")
+		c.want("waiting")
+		const size = 64 << 10
+		frame := appendText(nil, "nop "+string(repeat(size)))
+		conn := c.ws.NetConn()
+		sent, rest := 0, []byte(nil)
+		for rest == nil {
+			_ = conn.SetWriteDeadline(time.Now().Add(500 * time.Millisecond))
+			n, err := conn.Write(frame)
+			switch {
+			case err == nil:
+				sent++
+			case errors.Is(err, os.ErrDeadlineExceeded):
+				rest = frame[n:]
+			default:
+				t.Fatal(err)
+			}
+			if sent > 64<<20/size {
+				t.Fatal("64 MB were read from a client whose room hangs")
+			}
+		}
+		if taken := len(events(h, func(e *inspect.MessageIn) bool { return e.Connection == c.id })); taken*size > 6<<20 {
+			t.Errorf("%d messages of 64 kB wait for their turns", taken)
+		}
+		if got := other.ask("echo x"); got != "x" {
+			t.Errorf("got %q", got)
+		}
+		h.open("gate")
+		_ = conn.SetWriteDeadline(time.Now().Add(patience))
+		if _, err := conn.Write(append(rest, appendText(nil, "seen")...)); err != nil {
+			t.Fatal(err)
+		}
+		c.want(fmt.Sprint(sent + 3)) // wait, all of those, the one in two parts, and seen itself
+	})
+}
+
+func TestEvictionSetsAFloodedRoomFree(t *testing.T) {
+	conform(t, func(h *harness) {
+		c := h.dial("lab/a")
+		c.send("wait gate")
+		c.want("waiting")
+		const n = 200
+		written := make(chan error, 1)
+		go func() {
+			conn := c.ws.NetConn()
+			for range n {
+				if _, err := conn.Write(appendText(nil, "nop "+string(repeat(64<<10)))); err != nil {
+					written <- err
+					return
+				}
+			}
+			_, err := conn.Write(appendText(nil, "seen"))
+			written <- err
+		}()
+		awaitN(h, 60, func(e *inspect.MessageIn) bool { return e.Connection == c.id })
+		if err := h.Evict("lab/a"); err != nil {
+			t.Fatal(err)
+		}
+		c.want(fmt.Sprint(n + 1)) // all of them, once, in the next instance
+		if err := <-written; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestASendThatIsTooLargeIsAnError(t *testing.T) {
+	conform(t, func(h *harness) {
+		c := h.dial("lab/a")
+		got := c.ask("send-large " + fmt.Sprint(32<<20+1))
+		if !strings.HasPrefix(got, "error [too large]: too large: a message of 33554433 bytes; at most 33554432 are allowed") {
+			t.Errorf("got %q", got)
+		}
+		c.do("flood 1 33554433")
+		await(h, func(e *inspect.Log) bool {
+			return e.Level == "ERROR" && strings.HasPrefix(e.Text, "Broadcast: too large: a message of 33554433 bytes")
+		})
+		c.none()
+	})
+}
+
+func TestARoomThatFloodsSlowsDownItselfOnly(t *testing.T) {
+	conform(t, func(h *harness) {
+		c, other := h.dial("lab/a", deaf), h.dial("lab/b")
+		c.send("flood 100 1000000")
+		for i := range 20 {
+			if got := other.ask(fmt.Sprintf("echo %d", i)); got != fmt.Sprint(i) {
+				t.Errorf("got %q", got)
+			}
+		}
+		h.turns("lab/a", "message", 1)
+	})
+}
