@@ -170,7 +170,7 @@ func TestAHookThatEndsItsGoroutineEndsItsTurnOnly(t *testing.T) {
 			t.Error("the instance was replaced")
 		}
 		contains(t, await(h, in[*inspect.Exception]("lab/a")).Error, "OnMessage ended its goroutine (runtime.Goexit)")
-		h.get("/parties/lab/a/?do=goexit").want(t, 500, "Internal Server Error")
+		h.get("/parties/lab/a/?do=goexit").want(t, 500, "OnRequest ended its goroutine (runtime.Goexit)")
 		if _, err := lookIn(h, "lab/a", query("connect", "goexit")); err != nil {
 			t.Error(err)
 		}

@@ -9,11 +9,13 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/goparty/party/emulator/wire"
 )
@@ -222,6 +224,17 @@ func routedApp() App {
 		sum, err := Call[int](r.Context(), s, "Add", 2, 3)
 		fmt.Fprintf(w, "%s: %d %v", s.Name(), sum, err)
 	})
+	for prefix, attempts := range map[string]int{"once": 1, "twice": 2} {
+		mux.HandleFunc("/"+prefix+"/", func(w http.ResponseWriter, r *http.Request) {
+			RouteRequest(w, r, RouteOptions{Prefix: prefix, Retry: &RetryOptions{
+				MaxAttempts: attempts, BaseDelay: time.Millisecond,
+				OnRetry: func(e RetryEvent) {
+					logLine(r.Context(), slog.LevelInfo, fmt.Sprintf("retry %d of %d: %s %s", e.Attempt, e.MaxAttempts, e.Class, e.Name))
+					panic("is ignored")
+				},
+			}})
+		})
+	}
 	mux.HandleFunc("/panic", func(http.ResponseWriter, *http.Request) { panic("the handler's own") })
 	mux.HandleFunc("/plain", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Handler", "yes")

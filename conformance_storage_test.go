@@ -3,6 +3,7 @@
 package party
 
 import (
+	"errors"
 	"os"
 	"strconv"
 	"strings"
@@ -302,6 +303,40 @@ func TestARoomGoesBackToABookmark(t *testing.T) {
 		}
 		contains(t, h.step("keeper/a", "restore nonsense"), "error")
 	}, keeper)
+}
+
+func TestManyRoomsStoreWithFewFilesOpen(t *testing.T) {
+	rooms := 500
+	if testing.Short() {
+		rooms = 200
+	}
+	conform(t, func(h *harness) {
+		before := openFileCount(t)
+		parallel(t, 8, func(i int) error {
+			for n := i; n < rooms; n += 8 {
+				if r := h.get("/parties/keeper/" + strconv.Itoa(n) + "?do=put"); r.status != 200 {
+					return errors.New(r.body)
+				}
+			}
+			return nil
+		})
+		for _, n := range []int{0, rooms / 2, rooms - 1} {
+			h.wantStep("keeper/"+strconv.Itoa(n), "get", "1")
+		}
+		if n := openFileCount(t) - before; n > 400 { // a hundred rooms, and what is just being closed
+			t.Errorf("%d files are open", n)
+		}
+	}, keeper)
+}
+
+// openFileCount is how many files this process has open.
+func openFileCount(t *testing.T) int {
+	t.Helper()
+	all, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skip("this system has no /proc to count open files in")
+	}
+	return len(all)
 }
 
 func TestSetAlarmNeedsAHook(t *testing.T) {

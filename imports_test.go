@@ -19,7 +19,6 @@ var mayImport = map[string][]string{
 	"emulator/envfile": {},
 	"emulator/inspect": {},
 	"emulator/process": {"emulator/guest", "emulator/wire"},
-	"emulator/storage": {},
 	"watch":            {"emulator"},
 	"devclient":        {},
 	"tui":              {"emulator/inspect", "devclient"},

@@ -25,7 +25,8 @@ type RouteOptions struct {
 	LocationHint string
 	// Jurisdiction: the same name in another jurisdiction is another room.
 	Jurisdiction string
-	// Props are given to the room as JSON; see [Server.Props].
+	// Props are given to the room as JSON; see [Server.Props]. They are encoded
+	// behind the before-hooks, so a pointer may be filled by one.
 	Props any
 	// CORS answers preflights and adds headers to every answer of a matched
 	// route but WebSocket upgrades. Nil: none.
@@ -140,6 +141,9 @@ func forward(w http.ResponseWriter, r *http.Request, to wire.Address, lobby Lobb
 	}
 	ctx := r.Context()
 	r = r.Clone(ctx)
+	for _, h := range []string{"x-partykit-props", "x-partykit-jurisdiction"} {
+		r.Header.Del(h) // only we may say these
+	}
 	r.Header.Set("x-partykit-namespace", lobby.Party)
 	if opts.Jurisdiction != "" {
 		r.Header.Set("x-partykit-jurisdiction", opts.Jurisdiction)

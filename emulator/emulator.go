@@ -51,6 +51,8 @@ type Config struct {
 	// Durable makes every commit wait for the disk, so that it survives a loss
 	// of power and not only the end of the process.
 	Durable bool
+	// OpenFiles is how many rooms' databases are open at once. 0: 64.
+	OpenFiles int
 	// Seed of what is random in the rooms' time: the jitter of retries. 0: a
 	// random one.
 	Seed uint64
@@ -65,6 +67,7 @@ type Emulator struct {
 
 	store     *storage.Store // opened by Run
 	temporary string         // directory to remove
+	files     *openFiles
 
 	alarmMu sync.Mutex // guards alarms and rand; a leaf
 	alarms  map[wire.Address]*alarm
@@ -96,6 +99,9 @@ func New(c Config) *Emulator {
 	if c.EvictAfter <= 0 {
 		c.EvictAfter = DefaultEvictAfter
 	}
+	if c.OpenFiles <= 0 {
+		c.OpenFiles = openMost
+	}
 	if c.Clock == nil {
 		c.Clock = clock.NewWall()
 	}
@@ -106,6 +112,7 @@ func New(c Config) *Emulator {
 		instances: map[uint64]*room{},
 		exchanges: map[uint64]*exchange{},
 		alarms:    map[wire.Address]*alarm{},
+		files:     newOpenFiles(c.OpenFiles),
 		changed:   make(chan struct{}),
 	}
 	if c.Seed == 0 {

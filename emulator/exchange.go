@@ -376,7 +376,7 @@ func (a *answer) part(m *wire.Response) bool {
 		a.done(m.Err.Text)
 		text := m.Err.Text
 		if m.Err.Code == wire.CodeUser {
-			text = errorText(a.x.em.config.Debug, m.Err)
+			text = m.Err.Public(a.x.em.config.Debug)
 		}
 		http.Error(a.w, text, a.status)
 		return true
@@ -401,17 +401,6 @@ func statusOf(f *wire.Failure) int {
 		return http.StatusBadRequest
 	}
 	return http.StatusInternalServerError
-}
-
-// errorText is what a client may read of an error of the user's code.
-func errorText(debug bool, f *wire.Failure) string {
-	switch {
-	case !debug:
-		return "Internal Server Error"
-	case f.Stack != "":
-		return f.Text + "\n\n" + f.Stack
-	}
-	return f.Text
 }
 
 // toWire makes the request that a guest sees, without what is not its business.

@@ -29,6 +29,7 @@ func newServer(e *Emulator) *http.Server {
 	return &http.Server{
 		Handler:           http.HandlerFunc(e.serve),
 		ReadHeaderTimeout: 30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    4 << 20, // longer names than we take are answered by us
 		ErrorLog:          log.New(serverLog{e}, "", 0),
 	}
@@ -359,7 +360,7 @@ func (c *connection) abandon(decided chan *wire.Failure, abandoned *bool) {
 
 // sendError lets a WebSocket in only to say why it must go, as partyserver does.
 func (e *Emulator) sendError(ws *websocket.Conn, s *socket, f *wire.Failure) {
-	text, err := json.Marshal(map[string]string{"error": errorText(e.config.Debug, f)})
+	text, err := json.Marshal(map[string]string{"error": f.Public(e.config.Debug)})
 	if err != nil {
 		text = []byte(`{"error":"Internal Server Error"}`)
 	}

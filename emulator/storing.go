@@ -48,6 +48,10 @@ func (r *room) database() *database {
 			cursors:  map[uint64]*storage.Cursor{},
 		}
 	}
+	if oldest := r.em.files.used(r); oldest != nil {
+		// On a goroutine of its own: this one owns a room already.
+		r.em.work.Go(func() { oldest.post(do(func(r *room) { r.restDatabase() })) })
+	}
 	return r.db
 }
 
@@ -58,6 +62,7 @@ func (r *room) closeDatabase() {
 		return
 	}
 	r.db = nil
+	r.em.files.closed(r)
 	if db.running.Load() {
 		db.Interrupt()
 	}

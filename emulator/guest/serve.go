@@ -386,23 +386,11 @@ func (x *exchange) fail(err error) {
 		if !x.sent && !errors.Is(err, http.ErrAbortHandler) {
 			m.Err, m.Status = nil, http.StatusInternalServerError
 			m.Header = http.Header{"Content-Type": {"text/plain; charset=utf-8"}}
-			m.Data = []byte(ErrorText(x.guest.welcome.Debug, f))
+			m.Data = []byte(f.Public(x.guest.welcome.Debug))
 		}
 		x.guest.link.Send(m)
 		x.guest.link.Flush()
 	})
-}
-
-// ErrorText is what a client may read of a failure: everything in development,
-// nothing of the inside elsewhere.
-func ErrorText(debug bool, f *wire.Failure) string {
-	switch {
-	case !debug:
-		return "Internal Server Error"
-	case f.Stack != "":
-		return f.Text + "\n\n" + f.Stack
-	}
-	return f.Text
 }
 
 func (x *exchange) end(last func()) {

@@ -46,7 +46,8 @@ type Process struct {
 	pipes  []io.ReadCloser
 	read   sync.WaitGroup // of its output
 	exited chan struct{}  // the process has
-	served chan struct{}  // nobody reads the link any more
+	served chan struct{}  // nobody reads the link any more; nil: never run
+	unrun  sync.Once      // the end of one that was never run
 	done   chan struct{}
 }
 
@@ -244,5 +245,8 @@ func (p *Process) Close() {
 	p.mu.Unlock()
 	_ = p.conn.Close()
 	p.kill()
+	if p.served == nil { // it was never run: nobody else waits for its end
+		p.unrun.Do(func() { p.reap(); close(p.done) })
+	}
 	<-p.done
 }

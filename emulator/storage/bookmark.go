@@ -132,7 +132,8 @@ func (d *Database) CurrentBookmark() (string, error) {
 	if c == nil || d.fresh {
 		return d.at(firstMoment, firstMoment)
 	}
-	return d.at(d.history.last, d.history.last)
+	now := d.history.present()
+	return d.at(now, now)
 }
 
 // BookmarkForTime names the last commit that was made at t or before. A time
@@ -160,11 +161,11 @@ func (d *Database) BookmarkForTime(t time.Time) (string, error) {
 	}
 	for i := len(moments) - 1; i >= 0; i-- {
 		if moments[i].at <= t.UnixNano() {
-			return d.at(moments[i], d.history.last)
+			return d.at(moments[i], d.history.present())
 		}
 	}
 	if len(moments) > 0 && moments[0].generation == 1 {
-		return d.at(firstMoment, d.history.last)
+		return d.at(firstMoment, d.history.present())
 	}
 	return "", outOfReach(t.Format(time.RFC3339))
 }
@@ -191,7 +192,7 @@ func (d *Database) RestoreBookmark(to string) (undo string, err error) {
 		}
 		return to, nil
 	}
-	now := d.history.last
+	now := d.history.present()
 	if err := d.reaches(b, now); err != nil {
 		return "", err
 	}
@@ -262,7 +263,7 @@ func (d *Database) source(b bookmark, now moment) (*os.File, error) {
 // repeated after a crash.
 func (d *Database) restore() (branch uint32, err error) {
 	text, err := os.ReadFile(d.side(".restore"))
-	if os.IsNotExist(err) || err == nil && !d.alone() {
+	if os.IsNotExist(err) {
 		return 0, nil
 	}
 	if err != nil {
@@ -357,11 +358,15 @@ func (d *Database) forget() {
 // restored brings the index in line with the alarm that came back, and ends
 // the restoration.
 func (d *Database) restored() error {
-	ns, err := d.readAlarm(d.c)
+	x, err := d.store.index(d.binding)
 	if err != nil {
 		return err
 	}
-	x, err := d.store.index(d.binding)
+	if !d.mending {
+		x.steady.RLock()
+		defer x.steady.RUnlock()
+	}
+	ns, err := d.readAlarm(d.c)
 	if err != nil {
 		return err
 	}

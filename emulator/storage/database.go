@@ -27,7 +27,8 @@ type Database struct {
 	c       *conn // the room's file
 	empty   *conn // what a room without a file sees
 	cursors map[*Cursor]struct{}
-	history history
+	history *history // while the file is open
+	mending bool     // Rooms looks into the file
 
 	begun   bool  // a transaction is open
 	fresh   bool  // ... and the file was made for it
@@ -93,47 +94,45 @@ func (d *Database) register() error {
 	return nil
 }
 
-// alone reports whether no other Database has the same file open.
-func (d *Database) alone() bool {
-	d.store.mu.Lock()
-	defer d.store.mu.Unlock()
-	for other := range d.store.open {
-		if other != d && other.path == d.path {
-			return false
-		}
-	}
-	return true
-}
-
 // connect opens the room's file, which exists.
 func (d *Database) connect() error {
-	branch, err := d.restore()
-	if err != nil {
-		return err
+	branch, err := d.attach()
+	if err == nil && branch != 0 {
+		err = d.restored()
 	}
-	c, err := connect(d.path, connOptions{full: d.store.options.Full, history: true, guard: true, stop: &d.stop}, false)
 	if err != nil {
-		return locate(err, d.path)
-	}
-	d.c = c
-	if err := d.history.open(d, c, branch); err != nil {
 		d.disconnect(err)
-		return locate(err, d.path)
+	}
+	return locate(err, d.path)
+}
+
+// attach opens the file, at a bookmark where that is due; nobody opens any
+// file meanwhile.
+func (d *Database) attach() (branch uint32, err error) {
+	opening := &d.store.opening
+	if _, err := os.Stat(d.side(".restore")); err == nil {
+		opening.Lock()
+		defer opening.Unlock()
+		if d.alone() {
+			if branch, err = d.restore(); err != nil {
+				return 0, err
+			}
+		}
+	} else {
+		opening.RLock()
+		defer opening.RUnlock()
+	}
+	d.c, err = connect(d.path, connOptions{full: d.store.options.Full, history: true, guard: true, stop: &d.stop}, false)
+	if err != nil {
+		return 0, err
+	}
+	if err := d.join(d.c, branch); err != nil {
+		return 0, err
 	}
 	d.keysSure = false
-	tables, err := c.number(hasTable, "_cf_METADATA")
-	if err != nil {
-		d.disconnect(err)
-		return locate(err, d.path)
-	}
+	tables, err := d.c.number(hasTable, "_cf_METADATA")
 	d.unborn = tables == 0
-	if branch != 0 {
-		if err := d.restored(); err != nil {
-			d.disconnect(err)
-			return locate(err, d.path)
-		}
-	}
-	return nil
+	return branch, err
 }
 
 // writing is the room's file with a transaction open.
@@ -166,11 +165,13 @@ func (d *Database) create() error {
 	if err := os.MkdirAll(filepath.Dir(d.path), 0o755); err != nil {
 		return err
 	}
-	for _, suffix := range []string{".sqlite-wal", ".sqlite-shm", ".history", ".restore"} {
+	for _, suffix := range []string{".sqlite-wal", ".sqlite-shm", ".restore"} {
 		os.Remove(d.side(suffix)) // of a room whose file was removed by hand
 	}
-	for _, path := range d.left() {
-		os.Remove(path)
+	if os.Remove(d.side(".history")) == nil {
+		for _, path := range d.left() {
+			os.Remove(path)
+		}
 	}
 	if err := os.WriteFile(d.path, emptyFile(), 0o644); err != nil {
 		return fmt.Errorf("storage: %w", err)
@@ -199,7 +200,7 @@ func (d *Database) disconnect(why error) error {
 	for cur := range d.cursors {
 		cur.end(why)
 	}
-	d.history.close(d.c)
+	d.leave()
 	c, empty := d.c, d.empty
 	d.c, d.empty = nil, nil
 	var errs []error
@@ -261,6 +262,7 @@ func (d *Database) Size() (int64, error) {
 // describe reads from the file what the index should say, and whether the
 // room ever committed anything.
 func (d *Database) describe() (info RoomInfo, wrote bool, err error) {
+	d.mending = true
 	defer d.Close()
 	defer d.enter()()
 	info.Binding, info.ID = d.binding, d.id

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	sqlite3 "modernc.org/sqlite/lib"
@@ -26,9 +27,14 @@ const (
 // A checkpoint changes the database file under the log, so what was before it
 // cannot be had back: it begins a new generation. A restoration begins a new
 // branch.
+//
+// All Databases of a room share one.
 type history struct {
-	d    *Database
-	wal  *os.File // for reading; nil until there is one
+	refs int // guarded by the store's mutex
+
+	mu   sync.Mutex
+	d    *Database // whose paths and store it uses
+	wal  *os.File  // for reading; nil until there is one
 	file *os.File
 	last moment
 	// retry is the length at which the log is moved to the database next.
@@ -97,11 +103,57 @@ func lastMoment(f *os.File) (m moment, size int64, err error) {
 	return decodeMoment(b), size, nil
 }
 
+// join shares the history of the room among its Databases.
+func (d *Database) join(c *conn, branch uint32) error {
+	s := d.store
+	s.mu.Lock()
+	h := s.histories[d.path]
+	if h == nil {
+		h = &history{d: d}
+		s.histories[d.path] = h
+	}
+	h.refs++
+	s.mu.Unlock()
+	d.history = h
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.file != nil {
+		return nil
+	}
+	err := h.open(c, branch)
+	if err != nil && h.file != nil {
+		h.file.Close()
+		h.file = nil
+	}
+	return err
+}
+
+// leave is the opposite of join.
+func (d *Database) leave() {
+	h := d.history
+	if h == nil {
+		return
+	}
+	d.history = nil
+	d.store.mu.Lock()
+	defer d.store.mu.Unlock()
+	if h.refs--; h.refs == 0 {
+		h.close(d.c)
+		delete(d.store.histories, d.path)
+	}
+}
+
+// alone reports whether no Database has the room's file open.
+func (d *Database) alone() bool {
+	d.store.mu.Lock()
+	defer d.store.mu.Unlock()
+	return d.store.histories[d.path] == nil
+}
+
 // open finds out where in its history the room is. branch is the branch that a
 // restoration has just begun, or 0.
-func (h *history) open(d *Database, c *conn, branch uint32) (err error) {
-	h.d = d
-	if h.file, err = os.OpenFile(d.side(".history"), os.O_RDWR|os.O_CREATE, 0o644); err != nil {
+func (h *history) open(c *conn, branch uint32) (err error) {
+	if h.file, err = os.OpenFile(h.d.side(".history"), os.O_RDWR|os.O_CREATE, 0o644); err != nil {
 		return err
 	}
 	var size int64
@@ -187,7 +239,9 @@ func (h *history) next(frames int) error {
 
 // committed notes a commit, and ends the history where it has grown too long.
 // It does not fail: the commit is done.
-func (h *history) committed(c *conn) {
+func (h *history) committed(d *Database, c *conn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if h.file == nil {
 		return
 	}
@@ -200,7 +254,7 @@ func (h *history) committed(c *conn) {
 		h.note()
 	}
 	if c.frames > max(h.retry, reachFrames) {
-		h.shorten(c)
+		h.shorten(c, len(d.cursors) > 0)
 	}
 }
 
@@ -209,10 +263,10 @@ var reachFrames = reachBytes / (4096 + 24)
 
 // shorten moves the log into the database file. Where a reader needs some of
 // the log, it stays, and the next commits try again.
-func (h *history) shorten(c *conn) {
+func (h *history) shorten(c *conn, reading bool) {
 	h.retry = c.frames + reachFrames/16
 	mode := int32(sqlite3.SQLITE_CHECKPOINT_TRUNCATE)
-	if len(h.d.cursors) > 0 {
+	if reading {
 		mode = sqlite3.SQLITE_CHECKPOINT_PASSIVE
 	}
 	sqlite3.Xsqlite3_busy_timeout(c.tls, c.db, 0)
@@ -227,6 +281,13 @@ func (h *history) shorten(c *conn) {
 	}
 	c.frames = frames
 	h.next(frames)
+}
+
+// present is the last commit.
+func (h *history) present() moment {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.last
 }
 
 // left is the paths of the logs that restorations left.

@@ -14,6 +14,10 @@ type index struct {
 	path string
 	full bool
 
+	// steady is locked for writing while a room's file is compared with the
+	// index, and for reading around a commit that changes both.
+	steady sync.RWMutex
+
 	mu     sync.Mutex
 	c      *conn
 	closed bool
@@ -143,4 +147,14 @@ func (x *index) remove(id string) error {
 		return err
 	}
 	return x.run("DELETE FROM _cf_ACTOR WHERE actor_id = ?", id)
+}
+
+// forget removes a room whose file is not there.
+func (x *index) forget(id, path string) error {
+	x.steady.Lock()
+	defer x.steady.Unlock()
+	if _, err := os.Stat(path); !os.IsNotExist(err) {
+		return nil // it has come since
+	}
+	return x.remove(id)
 }

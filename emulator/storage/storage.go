@@ -36,10 +36,15 @@ type Store struct {
 	options Options
 	lock    *os.File
 
-	mu      sync.Mutex
-	closed  bool
-	indices map[string]*index
-	open    map[*Database]struct{}
+	// opening keeps room files from being opened while one goes back to a
+	// bookmark.
+	opening sync.RWMutex
+
+	mu        sync.Mutex
+	closed    bool
+	indices   map[string]*index
+	open      map[*Database]struct{}
+	histories map[string]*history // by path, of open files
 }
 
 // ErrClosed is the error of anything asked of a closed Store.
@@ -63,7 +68,10 @@ func Open(dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{dir: dir, options: o, lock: lock, indices: map[string]*index{}, open: map[*Database]struct{}{}}, nil
+	return &Store{
+		dir: dir, options: o, lock: lock,
+		indices: map[string]*index{}, open: map[*Database]struct{}{}, histories: map[string]*history{},
+	}, nil
 }
 
 // inUse is the error for a lock that another Store holds.
@@ -188,37 +196,40 @@ func (s *Store) roomsOf(binding string) ([]RoomInfo, error) {
 		info, ok := known[id]
 		delete(known, id)
 		if !ok || !info.listed || due[id] {
-			read, wrote, err := s.Room(binding, id, info.Name).describe()
-			if err == nil && !wrote { // a crash interrupted its first turn, or it was restored to before
-				if ok {
-					err = x.remove(id)
-				}
-				if err != nil {
-					return nil, err
-				}
+			read, wrote, err := s.mend(x, s.Room(binding, id, info.Name), ok)
+			if err == nil && !wrote {
 				continue
 			}
-			if err == nil {
-				if read.Name == "" {
-					read.Name = info.Name
-				}
-				err = x.put(read)
-			}
-			info.RoomInfo = read
-			info.Err = err
+			info.RoomInfo, info.Err = read, err
 		}
 		info.Binding, info.ID = binding, id
 		rooms = append(rooms, info.RoomInfo)
 	}
 	for id := range known { // its file was removed by hand
-		if _, err := os.Stat(filepath.Join(s.dir, binding, id+".sqlite")); !os.IsNotExist(err) {
-			continue
-		}
-		if err := x.remove(id); err != nil {
+		if err := x.forget(id, filepath.Join(s.dir, binding, id+".sqlite")); err != nil {
 			return nil, err
 		}
 	}
 	return rooms, nil
+}
+
+// mend writes into the index what a room's file says; wrote is false where
+// the room never committed, or was restored to before that.
+func (s *Store) mend(x *index, d *Database, listed bool) (info RoomInfo, wrote bool, err error) {
+	x.steady.Lock()
+	defer x.steady.Unlock()
+	info, wrote, err = d.describe()
+	switch {
+	case err != nil:
+	case wrote:
+		if info.Name == "" {
+			info.Name = d.name
+		}
+		err = x.put(info)
+	case listed:
+		err = x.remove(d.id)
+	}
+	return info, wrote, err
 }
 
 // index is the open index of a binding.

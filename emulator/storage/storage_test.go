@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -306,6 +307,10 @@ func TestCommitSurvivesKill(t *testing.T) {
 	rooms, err := s.Rooms()
 	check(t, err)
 	same(t, "rooms", len(rooms), 1)
+	restore(t, d, restore(t, d, bookmarkOf(t, d)))
+	entries, err := d.Get(fmt.Sprintf("%06d", n-1))
+	check(t, err)
+	same(t, "last key", len(entries), 1)
 }
 
 func TestCorruptAndForeignFiles(t *testing.T) {
@@ -394,5 +399,65 @@ func TestEmptyFileIsLikeThatOfSQLite(t *testing.T) {
 	}
 	if string(got) != string(want) {
 		t.Errorf("got %x, want %x", got[:110], want[:110])
+	}
+}
+
+func TestManyRoomsAtOnce(t *testing.T) {
+	f := open(t)
+	var all sync.WaitGroup
+	for n := range 8 {
+		all.Go(func() {
+			d := f.room(n)
+			for i := range 30 {
+				if err := d.Put([]Entry{{Key: "k", Value: []byte(fmt.Sprint(i))}}); err != nil {
+					t.Error(err)
+				}
+				if err := d.SetAlarm(f.now.Add(time.Duration(i%7+1) * time.Hour)); err != nil {
+					t.Error(err)
+				}
+				if _, err := try(d, "SELECT value FROM (SELECT 1 AS value)"); err != nil {
+					t.Error(err)
+				}
+				if _, err := d.Commit(); err != nil {
+					t.Error(err)
+				}
+				if i%10 == 0 {
+					if _, err := f.Rooms(); err != nil {
+						t.Error(err)
+					}
+					if err := d.Close(); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
+	rooms, err := f.Rooms()
+	check(t, err)
+	same(t, "rooms", len(rooms), 8)
+	for _, room := range rooms {
+		same(t, "alarm", room.Alarm.Equal(f.now.Add(2*time.Hour)), true)
+	}
+}
+
+func TestAnyPath(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("such names do not exist there")
+	}
+	s, err := Open(filepath.Join(t.TempDir(), "a b?c#d%20é'\"&=;"), Options{})
+	check(t, err)
+	defer s.Close()
+	d := s.Room("Größe_2", id(1), "")
+	put(t, d, "k", "1")
+	commit(t, d)
+	check(t, d.Close())
+	same(t, "value", get(t, d, "k"), "1")
+	same(t, "file", exists(d.Path()), true)
+	rooms, err := s.Rooms()
+	check(t, err)
+	same(t, "rooms", len(rooms), 1)
+	for _, d := range []*Database{s.Room("../x", id(1), ""), s.Room("Chat", "../../../x", ""), s.Room("", id(1), "")} {
+		fails(t, d.Put([]Entry{{Key: "k"}}), "is no room")
 	}
 }

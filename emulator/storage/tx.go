@@ -113,6 +113,14 @@ func (d *Database) commit() (Committed, error) {
 	}
 	// The index never names a later time than the file: it moves before the
 	// commit when the alarm comes earlier, and after it otherwise.
+	if done.AlarmChanged || d.unborn {
+		x, err := d.store.index(d.binding)
+		if err != nil {
+			return Committed{}, err
+		}
+		x.steady.RLock()
+		defer x.steady.RUnlock()
+	}
 	earlier := done.AlarmChanged && ns != 0 && (d.alarm == 0 || ns < d.alarm)
 	if earlier {
 		if err := d.indexAlarm(ns); err != nil {
@@ -139,7 +147,7 @@ func (d *Database) commit() (Committed, error) {
 		d.indexAlarm(ns)
 	}
 	if c.wrote {
-		d.history.committed(c)
+		d.history.committed(d, c)
 	}
 	return done, nil
 }

@@ -56,6 +56,18 @@ const (
 
 func (f *Failure) Error() string { return f.Text }
 
+// Public is what a client may read of the failure: the error itself, and in
+// development a panic with its stack.
+func (f *Failure) Public(debug bool) string {
+	switch {
+	case f.Stack == "":
+		return f.Text
+	case !debug:
+		return "Internal Server Error" // a panic's text was not meant for anybody
+	}
+	return f.Text + "\n\n" + f.Stack
+}
+
 func (c *coder) failure(v **Failure) {
 	has := *v != nil
 	c.bool(&has)
