@@ -41,6 +41,17 @@ func (ev *event) background() bool { return ev.kind == kindTimer || ev.kind == k
 // instanceOnly reports whether the event means nothing to another instance.
 func (ev *event) instanceOnly() bool { return ev.background() }
 
+// ahead reports whether the event may go to the guest while others run before
+// it. What somebody may withdraw, because he gives up waiting, stays here until
+// its turn comes; messages and requests are what rooms get most of.
+func (ev *event) ahead() bool {
+	switch ev.kind {
+	case kindMessage, kindClose, kindError, kindRequest, kindTimer:
+		return true
+	}
+	return false
+}
+
 func (ev *event) connection() string {
 	if ev.conn == nil {
 		return ""

@@ -332,7 +332,9 @@ func (e *Emulator) crashed(g *generation) {
 			if r.inst.starting {
 				r.failFirst("the server's process ended while " + r.name + " was starting")
 			}
+			suspects := max(0, len(r.inst.running)-1)
 			r.leave("lost with the server's process ("+reason+")", true)
+			r.suspects = suspects
 			if !hibernates {
 				cut += r.cutAll()
 			}

@@ -45,6 +45,11 @@ type room struct {
 	closing bool            // the emulator closes: no new turns
 	quiet   []chan struct{} // closed when no turn runs
 	forced  bool            // what happens now was asked for by a person
+
+	// suspects is how many turns at the front of the queue lay with a process
+	// that crashed. They go to the next one by one: one of them may have done
+	// it, and is not to take the others along once more.
+	suspects int
 }
 
 type autoResponse struct{ request, response string }
@@ -184,8 +189,7 @@ func (r *room) share() int {
 	}
 	n := min(len(r.queue), window-len(r.inst.running))
 	for i, ev := range r.queue[:n] {
-		// A client that gives up while its connection waits must find it here.
-		if ev.kind == kindAlarm || ev.kind == kindConnect && len(r.inst.running)+i > 0 {
+		if !ev.ahead() && len(r.inst.running)+i > 0 {
 			return i
 		}
 	}

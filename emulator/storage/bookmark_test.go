@@ -287,3 +287,34 @@ func bookmarkOf2(t *rapid.T, d *Database) string {
 	}
 	return b
 }
+
+// TestReaderSharesHistory: a second Database of the room comes and goes.
+func TestReaderSharesHistory(t *testing.T) {
+	f := open(t)
+	d, reader := f.room(1), f.room(1)
+	put(t, d, "k", "0")
+	commit(t, d)
+	check(t, d.Close())
+	same(t, "value", get(t, reader, "k"), "0") // opens first
+	var marks []string
+	for i := range 4 {
+		f.now = f.now.Add(time.Minute)
+		put(t, d, "k", fmt.Sprint(i))
+		commit(t, d)
+		marks = append(marks, bookmarkOf(t, d))
+		same(t, "of the reader", bookmarkOf(t, reader), marks[i])
+		if i%2 == 1 {
+			check(t, reader.Close())
+		}
+	}
+	for i, mark := range marks {
+		got, err := reader.BookmarkForTime(f.now.Add(time.Duration(i-3) * time.Minute))
+		check(t, err)
+		same(t, "by time", got, mark)
+	}
+	restore(t, d, marks[1])
+	same(t, "not while it is read", get(t, d, "k"), "3")
+	check(t, d.Close())
+	check(t, reader.Close())
+	same(t, "restored", get(t, d, "k"), "1")
+}
