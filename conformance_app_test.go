@@ -266,11 +266,12 @@ func two(s string) (first, rest string) {
 
 func init() {
 	verbs = map[string]func(l *Lab, ctx context.Context, c *cmd, arg string) error{
-		"echo": func(_ *Lab, _ context.Context, c *cmd, arg string) error { c.say(arg); return nil },
-		"seen": func(l *Lab, _ context.Context, c *cmd, _ string) error { c.say(strconv.Itoa(l.seen)); return nil },
-		"life": func(l *Lab, _ context.Context, c *cmd, _ string) error { c.say(fmt.Sprint(l.life)); return nil },
-		"nop":  func(*Lab, context.Context, *cmd, string) error { return nil },
-		"log":  func(l *Lab, _ context.Context, _ *cmd, arg string) error { l.note("%s", arg); return nil },
+		"echo":  func(_ *Lab, _ context.Context, c *cmd, arg string) error { c.say(arg); return nil },
+		"seen":  func(l *Lab, _ context.Context, c *cmd, _ string) error { c.say(strconv.Itoa(l.seen)); return nil },
+		"life":  func(l *Lab, _ context.Context, c *cmd, _ string) error { c.say(fmt.Sprint(l.life)); return nil },
+		"print": func(_ *Lab, _ context.Context, _ *cmd, arg string) error { fmt.Println(arg); return nil },
+		"nop":   func(*Lab, context.Context, *cmd, string) error { return nil },
+		"log":   func(l *Lab, _ context.Context, _ *cmd, arg string) error { l.note("%s", arg); return nil },
 		"log-richly": func(l *Lab, _ context.Context, _ *cmd, _ string) error {
 			log := l.Log()
 			log.Debug("plain")

@@ -59,6 +59,10 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// raceExit keeps a process that was built with -race from resting for a second
+// before it exits.
+const raceExit = "GORACE=atexit_sleep_ms=0"
+
 // guestMain is the main function of a guest's process. It does not return.
 func guestMain(app string) {
 	if misbehave, ok := badGuests[app]; ok {
@@ -90,7 +94,7 @@ func (l selfLoader) Load(ctx context.Context, _ uint64) (emulator.Guest, error) 
 		return nil, err
 	}
 	p, err := process.Start(ctx, process.Command{
-		Path: self, Env: append([]string{appVariable + "=" + l.app}, l.env...),
+		Path: self, Env: append([]string{appVariable + "=" + l.app, raceExit}, l.env...),
 		Line: func(_ bool, line string) { l.line(line) },
 	})
 	if err != nil {

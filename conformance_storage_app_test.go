@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -84,13 +85,13 @@ type step = func(k *Keeper, ctx context.Context, w io.Writer) error
 
 var errStep = errors.New("on purpose")
 
-var steps map[string]step
+var steps = map[string]step{}
 
 func init() {
 	put := func(key string, v any) step {
 		return func(k *Keeper, _ context.Context, _ io.Writer) error { return k.Storage().Put(key, v) }
 	}
-	steps = map[string]step{
+	maps.Copy(steps, map[string]step{
 		"put":      put("a", 1),
 		"get":      func(k *Keeper, _ context.Context, w io.Writer) error { return k.show(w, "a") },
 		"put fail": func(k *Keeper, _ context.Context, _ io.Writer) error { _ = k.Storage().Put("a", 2); return errStep },
@@ -336,7 +337,7 @@ func init() {
 			fmt.Fprint(w, n > 0 && n%4096 == 0)
 			return err
 		},
-	}
+	})
 }
 
 // show writes the value of a key as JSON.

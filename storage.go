@@ -189,7 +189,8 @@ func (s *Storage) Sync(ctx context.Context) error { return s.s.Sync(ctx) }
 // _cf_ and most pragmas are refused, as on the platform.
 //
 // Integers come as int64, floats as float64, text as string, blobs as []byte,
-// NULL as nil; times are stored as text. Foreign keys are enforced.
+// NULL as nil. Times are stored as text, and come as time.Time from columns
+// declared DATE, DATETIME or TIMESTAMP. Foreign keys are enforced.
 func (s *Storage) SQL() *sql.DB { return s.s.SQL() }
 
 // DatabaseSize is the size of the database in bytes.

@@ -26,18 +26,18 @@ type alarm struct {
 	scheduled time.Time // what SetAlarm was given
 	due       time.Time // scheduled, or the time of a retry
 	retries   int
+	indexed   bool // read from the index
 	entry     *clock.Entry
 }
 
 // setAlarm replaces what the clock knows of a room's alarm.
-func (e *Emulator) setAlarm(a wire.Address, scheduled, due time.Time, retries int) {
+func (e *Emulator) setAlarm(a wire.Address, al *alarm) {
 	e.alarmMu.Lock()
 	defer e.alarmMu.Unlock()
 	if old := e.alarms[a]; old != nil {
 		old.entry.Stop()
 	}
-	al := &alarm{scheduled: scheduled, due: due, retries: retries}
-	al.entry = e.clock.At(due, clock.Alarm, a.String(), func() { e.fire(a, al) })
+	al.entry = e.clock.At(al.due, clock.Alarm, a.String(), func() { e.fire(a, al) })
 	e.alarms[a] = al
 }
 
@@ -65,7 +65,7 @@ func (e *Emulator) loadAlarms() error {
 	}
 	for _, r := range all {
 		if r.HasAlarm {
-			e.setAlarm(addressOf(r), r.Alarm, r.Alarm, 0)
+			e.setAlarm(addressOf(r), &alarm{scheduled: r.Alarm, due: r.Alarm, indexed: true})
 		}
 	}
 	return nil
@@ -87,10 +87,38 @@ func storedName(a wire.Address) string {
 	return a.Name
 }
 
-// fire queues the turn of an alarm that is due.
+// fire queues the turn of an alarm that is due. What was read from the index may
+// be earlier than the truth after a crash, so the room's file is asked first.
 func (e *Emulator) fire(a wire.Address, al *alarm) {
-	r := e.post(a, do(func(r *room) { r.alarmDue(al, false) }))
-	r.drain()
+	e.doAt(a, func(r *room) {
+		if !al.indexed {
+			r.alarmDue(al, false)
+			return
+		}
+		db := r.database()
+		r.work.do(func() {
+			at, ok, err := db.Alarm()
+			r.post(do(func(r *room) { r.alarmRead(al, at, ok, err) }))
+		})
+	})
+}
+
+// alarmRead compares an alarm of the index with what the room's file says.
+func (r *room) alarmRead(al *alarm, at time.Time, ok bool, err error) {
+	switch {
+	case r.em.alarm(r.address) != al: // set anew meanwhile
+	case err != nil:
+		r.em.events.Publish(&inspect.Log{Header: r.header(), Level: "ERROR", Text: "the alarm cannot be read: " + err.Error()})
+	case !ok:
+		r.em.deleteAlarm(r.address)
+	case at.After(al.scheduled):
+		r.em.setAlarm(r.address, &alarm{scheduled: at, due: at})
+	default:
+		r.alarmDue(al, false)
+	}
+	if r.inst == nil && len(r.queue) == 0 {
+		r.closeDatabase()
+	}
 }
 
 // alarmDue queues the alarm's turn, unless it waits or runs already.
@@ -158,7 +186,7 @@ func (r *room) retryAlarm(al *alarm) {
 	delay := alarmFirst << min(al.retries, alarmBackoff)
 	delay += time.Duration(r.em.random(int64(delay/alarmJitter)/int64(time.Millisecond))) * time.Millisecond
 	due := r.em.clock.Now().Add(delay)
-	r.em.setAlarm(r.address, al.scheduled, due, al.retries+1)
+	r.em.setAlarm(r.address, &alarm{scheduled: al.scheduled, due: due, retries: al.retries + 1})
 	r.em.events.Publish(&inspect.AlarmRetried{Header: r.header(), Retry: al.retries + 1, Due: due})
 }
 
@@ -189,7 +217,7 @@ func (r *room) alarmCommitted(c storage.Committed) {
 		r.em.events.Publish(&inspect.AlarmSet{Header: r.header(), Deleted: true})
 		return
 	}
-	r.em.setAlarm(r.address, c.Alarm, c.Alarm, 0)
+	r.em.setAlarm(r.address, &alarm{scheduled: c.Alarm, due: c.Alarm})
 	r.em.events.Publish(&inspect.AlarmSet{Header: r.header(), At: c.Alarm})
 }
 
@@ -200,7 +228,7 @@ func (r *room) alarmRestored(db *database) error {
 	switch {
 	case err != nil:
 	case ok:
-		r.em.setAlarm(r.address, t, t, 0)
+		r.em.setAlarm(r.address, &alarm{scheduled: t, due: t})
 	default:
 		r.em.deleteAlarm(r.address)
 	}

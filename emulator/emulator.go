@@ -286,6 +286,17 @@ func (e *Emulator) post(a wire.Address, m message) *room {
 	}
 }
 
+// doAt runs f as the owner of the room at an address and returns when it has
+// run. What falls due does so, so that the clock does not go on before.
+func (e *Emulator) doAt(a wire.Address, f func(r *room)) {
+	for {
+		r := e.room(a)
+		if r.do(func() { f(r) }) {
+			return
+		}
+	}
+}
+
 // forget drops a room that is nothing any more.
 func (e *Emulator) forget(r *room) {
 	e.mu.Lock()

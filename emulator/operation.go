@@ -275,13 +275,13 @@ func (r *room) setTimer(m *wire.SetTimer) {
 	r.touch(false)
 	at := r.em.clock.Now().Add(time.Duration(m.After))
 	in.timers[m.ID] = r.em.clock.At(at, clock.Timer, r.name, func() {
-		r.post(do(func(r *room) {
+		r.do(func() {
 			if r.inst != in || in.timers[m.ID] == nil {
 				return
 			}
 			delete(in.timers, m.ID)
 			r.enqueue(&event{kind: kindTimer, payload: &wire.RunTimer{ID: m.ID}})
-		}))
+		})
 	})
 }
 
@@ -291,7 +291,7 @@ func (r *room) sleep(m *wire.Sleep) {
 	r.touch(false)
 	at := r.em.clock.Now().Add(time.Duration(m.After))
 	in.sleeps[m.ID] = r.em.clock.At(at, clock.Timer, r.name, func() {
-		r.post(do(func(r *room) {
+		r.do(func() {
 			if r.inst != in || in.sleeps[m.ID] == nil {
 				return
 			}
@@ -299,7 +299,7 @@ func (r *room) sleep(m *wire.Sleep) {
 			r.touch(false)
 			r.tell(&wire.SetClock{Clock: r.em.wireClock()})
 			r.tell(&wire.Result{ID: m.ID})
-		}))
+		})
 	})
 }
 

@@ -187,6 +187,13 @@ func (r *room) share() int {
 		}
 		r.queue = r.queue[1:]
 	}
+	if r.suspects > 0 && len(r.queue) > 0 {
+		if len(r.inst.running) > 0 {
+			return 0
+		}
+		r.suspects--
+		return 1
+	}
 	n := min(len(r.queue), window-len(r.inst.running))
 	for i, ev := range r.queue[:n] {
 		if !ev.ahead() && len(r.inst.running)+i > 0 {
@@ -344,13 +351,13 @@ func (r *room) arm() {
 	if r.idle == nil {
 		number := r.inst.number
 		r.idle = r.em.clock.At(r.lastTurn.Add(r.em.config.HibernateAfter), clock.Idle, r.name, func() {
-			r.post(do(func(r *room) { r.idleDue(number) }))
+			r.do(func() { r.idleDue(number) })
 		})
 	}
 	if r.eviction == nil {
 		number := r.inst.number
 		r.eviction = r.em.clock.At(r.lastOther.Add(r.em.config.EvictAfter), clock.Idle, r.name, func() {
-			r.post(do(func(r *room) { r.evictionDue(number) }))
+			r.do(func() { r.evictionDue(number) })
 		})
 	}
 }

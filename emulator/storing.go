@@ -17,12 +17,28 @@ import (
 // worker uses it, but for what says otherwise.
 type database struct {
 	*storage.Database
-	cursors map[uint64]*storage.Cursor
+	cursors map[uint64]*cursor
 	points  []int // open savepoints of the turn, as the database numbers them
 	failed  error // of an operation that nobody waited for: the commit fails
-	running atomic.Bool
+
+	// interrupt ends the statement that runs or that was asked for last. It may
+	// be called from any goroutine.
+	interrupt atomic.Pointer[context.CancelFunc]
 
 	restoring bool // the next opening goes back to a bookmark
+}
+
+// cursor is a statement whose rows are not all fetched.
+type cursor struct {
+	*storage.Cursor
+	end context.CancelFunc
+}
+
+// stop ends what runs, so that what waits behind it need not wait long.
+func (db *database) stop() {
+	if end := db.interrupt.Load(); end != nil {
+		(*end)()
+	}
 }
 
 // gate holds back what an instance does behind a write until that has
@@ -45,7 +61,7 @@ func (r *room) database() *database {
 	if r.db == nil {
 		r.db = &database{
 			Database: r.em.store.Room(r.address.Binding, r.id, storedName(r.address)),
-			cursors:  map[uint64]*storage.Cursor{},
+			cursors:  map[uint64]*cursor{},
 		}
 	}
 	if oldest := r.em.files.used(r); oldest != nil {
@@ -63,9 +79,7 @@ func (r *room) closeDatabase() {
 	}
 	r.db = nil
 	r.em.files.closed(r)
-	if db.running.Load() {
-		db.Interrupt()
-	}
+	db.stop()
 	r.leaving++ // another room of this name must not open the file meanwhile
 	r.work.do(func() {
 		defer r.post(do(func(r *room) { r.leaving-- }))
@@ -82,9 +96,8 @@ func (r *room) closeDatabase() {
 
 // endTurn ends what a turn left open: cursors, and savepoints, which are undone.
 func (db *database) endTurn() {
-	for id, c := range db.cursors {
-		c.Close()
-		delete(db.cursors, id)
+	for id := range db.cursors {
+		db.closeCursor(id)
 	}
 	if len(db.points) > 0 {
 		db.note(db.RollbackTo(db.points[0]))
@@ -264,15 +277,15 @@ func (r *room) store(m wire.Message) {
 		r.commit(func() { result(m.ID, "", nil) })
 	case *wire.Query:
 		in.gate.dirty = true
-		r.work.do(func() { reply(r.query(in, db, m)) })
+		ctx, end := context.WithCancel(r.em.ctx)
+		db.interrupt.Store(&end)
+		r.work.do(func() { reply(r.query(ctx, end, in, db, m)) })
 	case *wire.NextRows:
 		r.work.do(func() { reply(db.next(m)) })
 	case *wire.CloseCursor:
 		r.work.do(func() { db.closeCursor(m.Cursor) })
 	case *wire.Interrupt:
-		if db.running.Load() {
-			db.Interrupt()
-		}
+		db.stop()
 	case *wire.StorageCall:
 		if m.What == wire.AskAlarm && in.alarmRuns && !in.alarmTouched {
 			result(m.ID, "", nil)
@@ -313,14 +326,12 @@ func (db *database) savepoint(m *wire.Savepoint) error {
 
 // query runs a statement up to its first share of rows. That it wrote is known
 // to the room's owner before the guest has the answer.
-func (r *room) query(in *instance, db *database, m *wire.Query) *wire.Rows {
+func (r *room) query(ctx context.Context, end context.CancelFunc, in *instance, db *database, m *wire.Query) *wire.Rows {
 	args := make([]driver.NamedValue, len(m.Args))
 	for i, a := range m.Args {
 		args[i] = driver.NamedValue{Name: a.Name, Ordinal: i + 1, Value: a.Value}
 	}
-	db.running.Store(true)
-	defer db.running.Store(false)
-	c, err := db.Query(context.Background(), m.Text, args)
+	c, err := db.Query(ctx, m.Text, args)
 	if db.Dirty() {
 		r.post(do(func(r *room) {
 			if r.inst == in {
@@ -329,13 +340,14 @@ func (r *room) query(in *instance, db *database, m *wire.Query) *wire.Rows {
 		}))
 	}
 	if err != nil {
+		end()
 		return &wire.Rows{ID: m.ID, Err: storageFailure(err)}
 	}
 	rows := &wire.Rows{ID: m.ID}
 	for _, col := range c.Columns() {
 		rows.Columns = append(rows.Columns, wire.Column{Name: col.Name, Type: col.DeclType})
 	}
-	db.cursors[m.Cursor] = c
+	db.cursors[m.Cursor] = &cursor{c, end}
 	db.share(m.Cursor, rows)
 	return rows
 }
@@ -346,8 +358,6 @@ func (db *database) next(m *wire.NextRows) *wire.Rows {
 		rows.Err = &wire.Failure{Code: wire.CodeClosed, Text: "this query has ended: with its turn, or because the database was deleted"}
 		return rows
 	}
-	db.running.Store(true)
-	defer db.running.Store(false)
 	db.share(m.Cursor, rows)
 	return rows
 }
@@ -365,7 +375,8 @@ func (db *database) share(cursor uint64, rows *wire.Rows) {
 
 func (db *database) closeCursor(cursor uint64) {
 	if c := db.cursors[cursor]; c != nil {
-		c.Close()
+		db.note(c.Close())
+		c.end()
 		delete(db.cursors, cursor)
 	}
 }

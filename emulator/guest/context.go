@@ -50,6 +50,7 @@ type turn struct {
 	instance *Instance
 	number   uint64
 	began    int64 // machine time, nanoseconds
+	told     bool  // of the watchdog: it was logged
 
 	named  atomic.Pointer[string] // the hook that runs now, for logs
 	stored atomic.Bool            // it used storage

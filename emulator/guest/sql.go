@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/goparty/party/emulator/wire"
@@ -231,9 +232,46 @@ func (r *sqlRows) Next(dest []driver.Value) error {
 	r.last.Rows[r.next] = nil
 	r.next++
 	for i, v := range row {
+		if text, ok := v.(string); ok && isTime(r.columns[i].Type) {
+			if t, ok := parseTime(text); ok {
+				v = t
+			}
+		}
 		dest[i] = v
 	}
 	return nil
+}
+
+// isTime reports whether a column is declared to hold times. SQLite has no type
+// for them, but generated code and migration tools scan such columns into
+// time.Time, which database/sql does not make of text.
+func isTime(declared string) bool {
+	switch strings.ToUpper(declared) {
+	case "DATE", "DATETIME", "TIMESTAMP":
+		return true
+	}
+	return false
+}
+
+// timeFormats are how times are written in SQLite: by its own functions, by
+// toValue, and as in JSON.
+var timeFormats = []string{
+	"2006-01-02 15:04:05.999999999Z07:00",
+	"2006-01-02T15:04:05.999999999Z07:00",
+	"2006-01-02 15:04:05.999999999",
+	"2006-01-02T15:04:05.999999999",
+	"2006-01-02 15:04",
+	"2006-01-02T15:04",
+	"2006-01-02",
+}
+
+func parseTime(s string) (time.Time, bool) {
+	for _, f := range timeFormats {
+		if t, err := time.Parse(f, s); err == nil {
+			return t.UTC(), true
+		}
+	}
+	return time.Time{}, false
 }
 
 func (r *sqlRows) Close() error {

@@ -53,8 +53,8 @@ func (w *watchdog) look() {
 			continue
 		}
 		busy = true
-		// Once a turn: in the one look that follows its first second.
-		if age := time.Duration(now - t.began); age >= slowTurn && age < 2*slowTurn {
+		if time.Duration(now-t.began) >= slowTurn && !t.told {
+			t.told = true
 			slow = append(slow, t)
 		}
 	}
@@ -71,11 +71,23 @@ func (w *watchdog) look() {
 		return
 	}
 	w.armed.Store(false)
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	for _, in := range g.instances {
+		if in.turn.Load() != nil { // it began in between, and found us armed
+			w.began()
+			return
+		}
+	}
 }
 
 func allStacks() string {
-	buf := make([]byte, 1<<20)
-	return string(buf[:runtime.Stack(buf, true)])
+	for size := 1 << 20; ; size *= 4 {
+		buf := make([]byte, size)
+		if n := runtime.Stack(buf, true); n < size || size >= 64<<20 {
+			return string(buf[:n])
+		}
+	}
 }
 
 // stackOf cuts one goroutine's stack, down to the guest's own frames, out of a
