@@ -1,6 +1,7 @@
 // Package party is PartyServer for Go: realtime servers as Go types with
-// lifecycle hooks, each room addressed by name, with its own connections, and
-// asleep when nobody needs it, as on Cloudflare's Durable Objects.
+// lifecycle hooks, each room addressed by name, with its own connections,
+// storage and alarm, and asleep when nobody needs it, as on Cloudflare's Durable
+// Objects.
 //
 //	type Chat struct{ party.Server }
 //

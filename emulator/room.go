@@ -1,10 +1,7 @@
 package emulator
 
 import (
-	"fmt"
 	"slices"
-	"sort"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -262,137 +259,6 @@ func (r *room) answerWakes() {
 			ev.done = nil
 			ev.withdrawn = w.Props == nil // otherwise they are still to be brought
 		}
-	}
-}
-
-// touch notes that something keeps the room awake now. other is false for
-// timers and background work.
-func (r *room) touch(other bool) {
-	r.lastTurn = r.em.clock.Now()
-	if other {
-		r.lastOther = r.lastTurn
-	}
-}
-
-// awake lists why the room cannot hibernate.
-func (r *room) awake() []string {
-	if r.inst == nil {
-		return nil
-	}
-	var why []string
-	if r.inst.starting {
-		why = append(why, "OnStart runs")
-	}
-	if n := len(r.inst.running) + len(r.queue); n > 0 {
-		why = append(why, count(n, "turn")+" running or waiting")
-	}
-	if !r.class().Hibernate {
-		if n := len(r.conns); n > 0 {
-			why = append(why, count(n, "connection")+" of a class without Hibernate")
-		}
-	} else if n := r.connecting(); n > 0 {
-		why = append(why, count(n, "connection")+" being opened")
-	}
-	if n := len(r.inst.timers) + len(r.inst.sleeps); n > 0 {
-		why = append(why, count(n, "timer"))
-	}
-	kinds := map[string]int{}
-	for _, what := range r.inst.holds {
-		kinds[what]++
-	}
-	for what, n := range kinds {
-		why = append(why, fmt.Sprintf("%d %s", n, what))
-	}
-	sort.Strings(why)
-	return why
-}
-
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}
-
-func joinReasons(why []string) string { return strings.Join(why, ", ") }
-
-func (r *room) connecting() (n int) {
-	for _, c := range r.conns {
-		if c.sock == nil {
-			n++
-		}
-	}
-	return n
-}
-
-func (r *room) class() wire.Class {
-	if r.inst != nil {
-		return r.inst.gen.classes[r.address.Binding]
-	}
-	if g := r.em.current(); g != nil {
-		return g.classes[r.address.Binding]
-	}
-	return wire.Class{}
-}
-
-// arm sets the room's two deadlines. A turn does not move them, only what they
-// are compared with when they are due: they come too early, look, and are set
-// again for the right time.
-func (r *room) arm() {
-	if r.inst == nil {
-		for _, e := range []*clock.Entry{r.idle, r.eviction} {
-			if e != nil {
-				e.Stop()
-			}
-		}
-		r.idle, r.eviction = nil, nil
-		return
-	}
-	if r.idle == nil {
-		number := r.inst.number
-		r.idle = r.em.clock.At(r.lastTurn.Add(r.em.config.HibernateAfter), clock.Idle, r.name, func() {
-			r.do(func() { r.idleDue(number) })
-		})
-	}
-	if r.eviction == nil {
-		number := r.inst.number
-		r.eviction = r.em.clock.At(r.lastOther.Add(r.em.config.EvictAfter), clock.Idle, r.name, func() {
-			r.do(func() { r.evictionDue(number) })
-		})
-	}
-}
-
-func (r *room) idleDue(number uint64) {
-	if r.inst == nil || r.inst.number != number {
-		return
-	}
-	r.idle = nil
-	now := r.em.clock.Now()
-	if len(r.awake()) > 0 {
-		r.lastTurn = now // look again a span from now
-		return
-	}
-	if !now.Before(r.lastTurn.Add(r.em.config.HibernateAfter)) {
-		r.hibernate(false)
-	}
-}
-
-func (r *room) evictionDue(number uint64) {
-	if r.inst == nil || r.inst.number != number {
-		return
-	}
-	r.eviction = nil
-	now := r.em.clock.Now()
-	for _, ev := range r.inst.running {
-		if !ev.background() {
-			r.lastOther = now
-		}
-	}
-	if len(r.conns) > 0 || len(r.inst.streams) > 0 || r.inst.starting {
-		r.lastOther = now
-	}
-	if !now.Before(r.lastOther.Add(r.em.config.EvictAfter)) {
-		r.evict("no connection and no turn but timers and background work for "+r.em.config.EvictAfter.String(), false)
 	}
 }
 
