@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/goparty/party/emulator/wire"
@@ -19,7 +20,7 @@ type call struct {
 	id       uint64      // the caller's number
 	who      wire.Caller
 	from, to wire.Address
-	waits    bool // a turn of from waits: the call is in the graph
+	waits    atomic.Bool // a turn of from waits: the call is in the graph
 	ev       *event
 	timer    *time.Timer
 	once     sync.Once
@@ -33,23 +34,30 @@ func (e *Emulator) begin(g *generation, id uint64, who wire.Caller, to wire.Addr
 		return nil, false
 	}
 	c := &call{em: e, gen: g, id: id, who: who, to: to, ev: ev, failure: failure}
-	g.mu.Lock()
-	g.calls[id] = c
-	g.mu.Unlock()
 	if who.Turn != 0 {
 		if r := e.owner(who.Instance); r != nil {
 			if path := e.waits.add(r.address, to); path != nil {
-				c.finish()
 				failure(&wire.Failure{Code: wire.CodeCycle, Text: "call cycle: " + strings.Join(path, " waits for ") + ", so none would ever end; let one of them return first, or call from WaitUntil"})
 				return nil, false
 			}
-			c.from, c.waits = r.address, true
+			c.from = r.address
+			c.waits.Store(true)
 		}
 	}
 	c.timer = time.AfterFunc(callLimit, func() {
 		c.withdraw()
 		c.fail(&wire.Failure{Code: wire.CodeTimeout, Text: fmt.Sprintf("%s did not answer within %s", to, callLimit)})
 	})
+	g.mu.Lock()
+	g.calls[id] = c
+	g.waiting[who.Turn]++
+	g.mu.Unlock()
+	g.callers.Add(1)
+	// Whoever left memory before the call was entered has not abandoned it.
+	if who.Instance != 0 && e.owner(who.Instance) == nil {
+		c.fail(retryable("the room that calls has left memory"))
+		return nil, false
+	}
 	return c, true
 }
 
@@ -74,22 +82,50 @@ func (c *call) fail(f *wire.Failure) {
 // answered ends the limit on the wait for an answer that streams.
 func (c *call) answered() { c.timer.Stop() }
 
-// finish takes the call out of the graph, and reports whether it was in it.
+// finish forgets the call, and reports whether it had not ended before.
 func (c *call) finish() bool {
 	first := false
 	c.once.Do(func() {
 		first = true
-		if c.timer != nil {
-			c.timer.Stop()
-		}
-		if c.waits {
-			c.em.waits.remove(c.from, c.to)
-		}
+		c.timer.Stop()
 		c.gen.mu.Lock()
 		delete(c.gen.calls, c.id)
+		if c.gen.waiting[c.who.Turn]--; c.gen.waiting[c.who.Turn] == 0 {
+			delete(c.gen.waiting, c.who.Turn)
+		}
 		c.gen.mu.Unlock()
+		c.gen.callers.Add(-1)
+		c.unwait()
 	})
 	return first
+}
+
+// unwait takes the call out of the graph.
+func (c *call) unwait() {
+	if c.waits.Swap(false) {
+		c.em.waits.remove(c.from, c.to)
+	}
+}
+
+// turnEnded takes what a turn has begun and not waited for out of the graph:
+// an answer that streams, or a call on a goroutine of its own.
+func (g *generation) turnEnded(turn uint64) {
+	if g.callers.Load() == 0 {
+		return // as after nearly every turn
+	}
+	g.mu.Lock()
+	var left []*call
+	if g.waiting[turn] > 0 {
+		for _, c := range g.calls {
+			if c.who.Turn == turn {
+				left = append(left, c)
+			}
+		}
+	}
+	g.mu.Unlock()
+	for _, c := range left {
+		c.unwait()
+	}
 }
 
 // abandon ends a call whose caller is gone.
@@ -203,17 +239,11 @@ func (e *Emulator) fetch(g *generation, m *wire.Fetch, b *batch) {
 	g.fetches[m.Stream] = x
 	g.mu.Unlock()
 	ev := requestEvent(x, m.Request, m.Props)
-	refuse := func(f *wire.Failure) {
-		g.link.Send(&wire.Response{Stream: m.Stream, End: true, Err: f})
-		g.link.Flush()
-		x.drop()
-	}
-	c, ok := e.begin(g, fetchID|m.Stream, m.Caller, m.To, ev, refuse)
+	c, ok := e.begin(g, fetchID|m.Stream, m.Caller, m.To, ev, x.fail)
 	if !ok {
 		return
 	}
-	c.failure = x.fail
-	x.call = c
+	x.call.Store(c)
 	r := e.post(m.To, do(func(r *room) {
 		if m.Props != nil {
 			r.props = m.Props

@@ -69,6 +69,7 @@ func (r *room) enqueue(ev *event) { r.queue = append(r.queue, ev) }
 // turnDone ends the running turn.
 func (r *room) turnDone(m *wire.Done) {
 	in := r.inst
+	in.gen.turnEnded(m.Turn)
 	if in.starting {
 		r.startDone(m)
 		return

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/goparty/party/emulator/inspect"
@@ -30,7 +31,7 @@ type exchange struct {
 	// Of a room that fetches.
 	caller *generation
 	stream uint64 // the caller's number
-	call   *call
+	call   atomic.Pointer[call]
 
 	mu      sync.Mutex
 	begun   bool // the guest reads the body
@@ -73,14 +74,16 @@ func (x *exchange) respond(m *wire.Response) {
 	x.mu.Unlock()
 	if x.caller != nil {
 		if m.Status != 0 {
-			x.call.answered()
+			if c := x.call.Load(); c != nil {
+				c.answered()
+			}
 		}
 		part := *m
 		part.Instance, part.Stream = 0, x.stream
 		x.caller.link.Send(&part)
 		x.caller.link.Flush()
-		if over {
-			x.call.finish()
+		if c := x.call.Load(); over && c != nil {
+			c.finish()
 		}
 	} else {
 		select {
@@ -125,8 +128,8 @@ func (x *exchange) cancel() {
 			g.link.Send(&wire.Reset{Stream: x.id})
 			g.link.Flush()
 		}
-		if x.call != nil {
-			x.call.finish()
+		if c := x.call.Load(); c != nil {
+			c.finish()
 		}
 	}
 	x.forget()
@@ -138,11 +141,13 @@ func (x *exchange) servedBy() *generation {
 	return x.gen
 }
 
-// sendTo notes which generation serves the exchange.
-func (x *exchange) sendTo(g *generation) {
+// sendTo notes which generation serves the exchange, and reports whether
+// anybody still waits for it.
+func (x *exchange) sendTo(g *generation) bool {
 	x.mu.Lock()
+	defer x.mu.Unlock()
 	x.gen = g
-	x.mu.Unlock()
+	return !x.ended
 }
 
 // begin lets the body flow: the guest has begun to serve the request. Before

@@ -44,6 +44,7 @@ type generation struct {
 	parties  map[string]string     // binding by what URLs say
 	bindings []string
 	handler  bool
+	callers  atomic.Int64 // calls that have not ended
 	pinged   atomic.Int64 // machine time of a ping not answered yet; 0: none
 
 	// See flush.
@@ -55,13 +56,14 @@ type generation struct {
 	mu      sync.Mutex
 	fetches map[uint64]*exchange // by the caller's stream
 	calls   map[uint64]*call
+	waiting map[uint64]int         // calls, by the turn that made them
 	serving map[*exchange]struct{} // of App.Handler
 }
 
 func newGeneration(number uint64, g Guest) (*generation, error) {
 	gen := &generation{
 		number: number, guest: g, classes: map[string]wire.Class{}, parties: map[string]string{},
-		fetches: map[uint64]*exchange{}, calls: map[uint64]*call{}, serving: map[*exchange]struct{}{},
+		fetches: map[uint64]*exchange{}, calls: map[uint64]*call{}, waiting: map[uint64]int{}, serving: map[*exchange]struct{}{},
 	}
 	h := g.Hello()
 	gen.handler = h.Handler

@@ -141,4 +141,3 @@ func (r *room) evictionDue(number uint64) {
 		r.evict("no connection and no turn but timers and background work for "+r.em.config.EvictAfter.String(), false)
 	}
 }
-

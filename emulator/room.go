@@ -135,8 +135,8 @@ func (r *room) pump() {
 		r.start(g)
 		return
 	}
-	if r.inst.starting || len(r.inst.running) >= window {
-		return
+	if r.inst.starting || r.inst.atGuest > 0 || len(r.inst.running) >= window {
+		return // what comes meanwhile goes together, when it has done these
 	}
 	if !r.inst.started {
 		r.sendStart()
@@ -149,11 +149,15 @@ func (r *room) pump() {
 	now := r.em.wireClock()
 	for _, ev := range r.queue[:n] {
 		ev.number = r.em.next.Add(1)
+		wanted := true
 		if ev.served != nil {
-			ev.served.sendTo(r.inst.gen)
+			wanted = ev.served.sendTo(r.inst.gen)
 			r.inst.streams[ev.served.id] = ev.served
 		}
 		r.tell(&wire.Turn{Instance: r.inst.number, Turn: ev.number, Clock: now, Event: ev.payload})
+		if !wanted {
+			r.tell(&wire.Reset{Stream: ev.served.id})
+		}
 	}
 	r.inst.running = append(r.inst.running, r.queue[:n]...)
 	r.inst.atGuest += n

@@ -78,6 +78,7 @@ type Guest struct {
 	instances map[uint64]*Instance
 	waiting   map[uint64]*waiter
 	serving   map[uint64]*exchange
+	early     map[uint64]struct{} // streams that were reset before their turn
 	fetching  map[uint64]*fetch
 }
 
@@ -89,6 +90,7 @@ func New(p Program) *Guest {
 		instances: map[uint64]*Instance{},
 		waiting:   map[uint64]*waiter{},
 		serving:   map[uint64]*exchange{},
+		early:     map[uint64]struct{}{},
 		fetching:  map[uint64]*fetch{},
 		jobs:      make(chan *Instance),
 	}
@@ -177,9 +179,7 @@ func (g *Guest) Handle(m wire.Message) {
 	case *wire.Ack:
 		g.ack(m)
 	case *wire.Reset:
-		if x := g.exchange(m.Stream); x != nil {
-			x.reset()
-		}
+		g.reset(m.Stream)
 	case *wire.SetClock:
 		g.setClock(m.Clock)
 	case *wire.Ping:

@@ -73,6 +73,8 @@ func (g *Guest) open(ctx context.Context, in *Instance, m *wire.Serve) (*exchang
 	}
 	g.mu.Lock()
 	g.serving[m.Stream] = x
+	_, gone := g.early[m.Stream]
+	delete(g.early, m.Stream)
 	g.mu.Unlock()
 	context.AfterFunc(x.ctx, func() {
 		err := context.Cause(x.ctx)
@@ -81,6 +83,9 @@ func (g *Guest) open(ctx context.Context, in *Instance, m *wire.Serve) (*exchang
 			x.body.End(err)
 		}
 	})
+	if gone {
+		x.reset()
+	}
 	return x, r, nil
 }
 
@@ -127,6 +132,25 @@ func (x *exchange) chunk(m *wire.Chunk) {
 // reset is what the client's going away does.
 func (x *exchange) reset() { x.cancel(wire.ErrReset) }
 
+// maxEarly bounds how many streams are remembered that were reset before their
+// turn. Most of them have ended in the same moment and will have none.
+const maxEarly = 1024
+
+func (g *Guest) reset(stream uint64) {
+	g.mu.Lock()
+	x := g.serving[stream]
+	if x == nil {
+		if len(g.early) >= maxEarly {
+			clear(g.early)
+		}
+		g.early[stream] = struct{}{}
+	}
+	g.mu.Unlock()
+	if x != nil {
+		x.reset()
+	}
+}
+
 func (g *Guest) ack(m *wire.Ack) {
 	if m.Body {
 		g.mu.RLock()
@@ -147,6 +171,10 @@ func (in *Instance) request(t *turn, m *wire.Serve) *wire.Failure {
 	x, r, err := in.guest.open(t, in, m)
 	if err != nil {
 		return &wire.Failure{Code: wire.CodeInvalid, Text: err.Error()}
+	}
+	if x.ctx.Err() != nil { // the client left before the turn came
+		x.finish()
+		return nil
 	}
 	returned := false
 	defer func() {

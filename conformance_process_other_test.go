@@ -1,0 +1,7 @@
+//go:build !unix && !partyplugin && !js
+
+package party
+
+func beacon() {}
+
+func emulatorMain() {}
