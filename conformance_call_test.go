@@ -24,7 +24,7 @@ func args(all ...any) string {
 }
 
 func TestServerByNameReturnsOnceOnStartHasRun(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		h.verb("awake/opener", "plan b 1 wait gate")
 		c.send("both stub Lab b; started b")
@@ -43,7 +43,7 @@ func TestServerByNameReturnsOnceOnStartHasRun(t *testing.T) {
 }
 
 func TestServerByNameFailsWhereTheRoomDoes(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		h.verb("awake/opener", "plan b 1 fail boom")
 		if got := c.ask("stub Lab b"); got != "error []: lab/b: boom" {
@@ -66,7 +66,7 @@ func TestServerByNameFailsWhereTheRoomDoes(t *testing.T) {
 }
 
 func TestServerByNameDoesNotWaitForARoomThatRuns(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		busy, c := h.dial("lab/busy"), h.dial("lab/a")
 		busy.send("wait gate")
 		busy.want("waiting")
@@ -84,7 +84,7 @@ func TestServerByNameDoesNotWaitForARoomThatRuns(t *testing.T) {
 }
 
 func TestServerByNameWithinARingOfOnStartsIsACycle(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		h.verb("awake/opener", "plan a 1 stub Lab b")
 		h.verb("awake/opener", "plan b 1 stub Lab a")
 		h.verb("lab/a", "echo x")
@@ -97,7 +97,7 @@ func TestServerByNameWithinARingOfOnStartsIsACycle(t *testing.T) {
 }
 
 func TestCallRunsAMethodOfAnotherRoom(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		for verb, want := range map[string]string{
 			"call b Add [2,3]":                                 "5",
@@ -130,7 +130,7 @@ func TestCallRunsAMethodOfAnotherRoom(t *testing.T) {
 }
 
 func TestACallWaitsForItsTurnInTheOtherRoom(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		busy, c := h.dial("lab/b"), h.dial("lab/a")
 		busy.send("wait gate")
 		busy.want("waiting")
@@ -143,7 +143,7 @@ func TestACallWaitsForItsTurnInTheOtherRoom(t *testing.T) {
 }
 
 func TestACallFromBackgroundWorkHoldsNoRoom(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		c.do("background ask b then gate ask a echo round trip") // b calls back: a's turn is free
 		h.keptBy("lab/b", "1 turn running or waiting")
@@ -153,7 +153,7 @@ func TestACallFromBackgroundWorkHoldsNoRoom(t *testing.T) {
 }
 
 func TestARingOfCallsFailsAtOnceNamingItsRooms(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		for verb, want := range map[string]string{
 			"ask a echo x":                   "lab/a waits for lab/a, so",
@@ -176,7 +176,7 @@ func TestARingOfCallsFailsAtOnceNamingItsRooms(t *testing.T) {
 }
 
 func TestOfTwoRoomsThatCallEachOtherAtOnceOneIsTold(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		a, b := h.dial("lab/a"), h.dial("lab/b")
 		for i := range 20 {
 			a.send(fmt.Sprintf("meet m%d ask b echo from a", i))
@@ -199,7 +199,7 @@ func TestACallToARoomThatIsEvictedMeanwhileIsRetryable(t *testing.T) {
 	} {
 		for _, verb := range []string{"ask b both log begun; wait gate", "fetch b both log begun; wait gate"} {
 			t.Run(name+" "+strings.Fields(verb)[0], func(t *testing.T) {
-				conform(t, func(h *harness) {
+				conform(t, func(t *testing.T, h *harness) {
 					c := h.dial("lab/a")
 					c.send(verb)
 					h.logged("lab/b", "begun", 1)
@@ -217,7 +217,7 @@ func TestACallToARoomThatIsEvictedMeanwhileIsRetryable(t *testing.T) {
 }
 
 func TestACallThatHadNotBegunRunsOnceInTheNextInstance(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		busy, c := h.dial("lab/b"), h.dial("lab/a")
 		busy.send("wait gate")
 		busy.want("waiting")
@@ -235,7 +235,7 @@ func TestACallThatHadNotBegunRunsOnceInTheNextInstance(t *testing.T) {
 }
 
 func TestACallOfARoomThatLeftMemoryIsWithdrawn(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		busy, c := h.dial("lab/b"), h.dial("lab/a")
 		busy.send("wait gate")
 		busy.want("waiting")
@@ -263,7 +263,7 @@ func TestACallOfARoomThatLeftMemoryIsWithdrawn(t *testing.T) {
 }
 
 func TestACallEndsWithItsContext(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		busy, c := h.dial("lab/b"), h.dial("lab/a")
 		busy.send("wait gate")
 		busy.want("waiting")
@@ -278,7 +278,7 @@ func TestACallEndsWithItsContext(t *testing.T) {
 }
 
 func TestFetchSendsARequestToAnotherRoom(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		for verb, want := range map[string]string{
 			"fetch b request":                   "200 GET /?do=request host=room length=0",
@@ -299,7 +299,7 @@ func TestFetchSendsARequestToAnotherRoom(t *testing.T) {
 }
 
 func TestFetchStreamsBothWays(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		for _, n := range []int{0, 1, 32<<10 - 1, 32 << 10, 32<<10 + 1, 1 << 20, 5 << 20} {
 			body := repeat(n)
 			for _, verb := range []string{"relay b mirror", "relay b stream mirror"} {
@@ -318,7 +318,7 @@ func TestFetchStreamsBothWays(t *testing.T) {
 }
 
 func TestAFetchWhoseAnswerIsNotReadEndsTheOthersStream(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		if got := c.ask("fetch-and-close b stream until-gone"); got != "200 waiting" {
 			t.Errorf("got %q", got)
@@ -328,7 +328,7 @@ func TestAFetchWhoseAnswerIsNotReadEndsTheOthersStream(t *testing.T) {
 }
 
 func TestPropsOfAStubReachTheRoomAndStay(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		if got := c.ask("ask b props"); got != "none" {
 			t.Errorf("before: %s", got)

@@ -37,7 +37,7 @@ func TestTheCloseHandshakeAlwaysCompletes(t *testing.T) {
 		"the hook sends to the client that closed": {"both echo late; state", 4005, "x", `4005 "x" true ready=2`, 4005, "x"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			conform(t, func(h *harness) {
+			conform(t, func(t *testing.T, h *harness) {
 				c, other := h.dial("lab/a", query("onclose", row.onclose)), h.dial("lab/a")
 				c.close(row.code, row.reason)
 				c.closed(row.sees, row.saysWhy)
@@ -57,7 +57,7 @@ func TestTheCloseHandshakeAlwaysCompletes(t *testing.T) {
 }
 
 func TestAConnectionThatGoesAwayIsClosedWith1006(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		// Sending to it does nothing, closing it neither, but for a wrong code.
 		c := h.dial("lab/a", query("onclose", "both echo late; both close 1000 x; close 1006"))
 		c.drop()
@@ -74,7 +74,7 @@ func TestAConnectionThatGoesAwayIsClosedWith1006(t *testing.T) {
 }
 
 func TestTheRoomClosesAndOnCloseRunsWhenTheClientHasAnswered(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		c.send("close 4001 bye")
 		c.closed(4001, "bye")
@@ -83,7 +83,7 @@ func TestTheRoomClosesAndOnCloseRunsWhenTheClientHasAnswered(t *testing.T) {
 }
 
 func TestAClientThatNeverAnswersACloseIsClosingUntilItGoes(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c, other := h.dial("lab/a", quiet), h.dial("lab/a")
 		c.send("both log before; close-then-send")
 		c.closed(4001, "bye")
@@ -107,7 +107,7 @@ func TestAClientThatNeverAnswersACloseIsClosingUntilItGoes(t *testing.T) {
 }
 
 func TestCloseTakesTheCodesThatThePlatformTakes(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		for code, text := range map[string]string{
 			"999": "invalid WebSocket close code: 999", "1004": "invalid", "1005": "invalid", "1006": "invalid", "1015": "invalid",
@@ -136,7 +136,7 @@ func TestAHookThatFailsLeavesRoomAndConnectionAlive(t *testing.T) {
 		"throw boom": {"panic: boom", "conformance_app_test.go"},
 	} {
 		t.Run(verb, func(t *testing.T) {
-			conform(t, func(h *harness) {
+			conform(t, func(t *testing.T, h *harness) {
 				c := h.dial("lab/a")
 				life := c.ask("life")
 				c.do(verb)
@@ -158,7 +158,7 @@ func TestAHookThatFailsLeavesRoomAndConnectionAlive(t *testing.T) {
 }
 
 func TestAHookThatEndsItsGoroutineEndsItsTurnOnly(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c, other := h.dial("lab/a"), h.dial("lab/a")
 		life := c.ask("life")
 		c.send("goexit")
@@ -193,7 +193,7 @@ func lookIn(h *harness, room string, how ...func(*dialing)) (string, error) {
 }
 
 func TestAMessageOverThirtyTwoMegabytesIsRefused(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c, other := h.dial("lab/a"), h.dial("lab/a")
 		largest := bytes.Repeat([]byte("é"), 16<<20)
 		c.write(websocket.BinaryMessage, largest)
@@ -224,7 +224,7 @@ func TestAMalformedFrameIsAnErrorOfItsConnectionOnly(t *testing.T) {
 		"a close reason without UTF-8": {0x88, 0x83, 0, 0, 0, 0, 0x03, 0xe8, 0xff},
 	} {
 		t.Run(name, func(t *testing.T) {
-			conform(t, func(h *harness) {
+			conform(t, func(t *testing.T, h *harness) {
 				c, other := h.dial("lab/a"), h.dial("lab/a")
 				if _, err := c.ws.NetConn().Write(frame); err != nil {
 					t.Fatal(err)
@@ -254,7 +254,7 @@ func TestAMalformedFrameIsAnErrorOfItsConnectionOnly(t *testing.T) {
 }
 
 func TestTextThatIsNotUTF8IsMended(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		c.write(websocket.TextMessage, []byte("echo a\xffb\xc3"))
 		c.want("a\ufffdb\ufffd")
@@ -266,7 +266,7 @@ func TestTextThatIsNotUTF8IsMended(t *testing.T) {
 }
 
 func TestFragmentsMakeOneMessage(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		for _, frame := range [][]byte{
 			{0x01, 0x85, 0, 0, 0, 0, 'e', 'c', 'h', 'o', ' '},
@@ -286,7 +286,7 @@ func TestFragmentsMakeOneMessage(t *testing.T) {
 }
 
 func TestMessagesOfEverySizeComeBackWhole(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		for _, n := range []int{0, 1, 125, 126, 127, 65535, 65536, 65537, 1 << 20, 3 << 20, 5 << 20} {
 			c.write(websocket.BinaryMessage, repeat(n))

@@ -49,7 +49,7 @@ func TestAConnectionThatIsNotLetInGetsTheErrorThen1011(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, dev := range []bool{true, false} {
-				conform(t, func(h *harness) {
+				conform(t, func(t *testing.T, h *harness) {
 					other := h.dial("lab/a")
 					var how []func(*dialing)
 					for i := 0; i < len(row.query); i += 2 {
@@ -96,7 +96,7 @@ func TestOnStartThatFailsFailsTheEventAndTheNextOneTriesAgain(t *testing.T) {
 		"fail boom": "boom", "panic boom": "panic: boom", "goexit": "OnStart ended its goroutine",
 	} {
 		t.Run(verb, func(t *testing.T) {
-			conform(t, func(h *harness) {
+			conform(t, func(t *testing.T, h *harness) {
 				h.verb("awake/opener", "plan a 2 "+verb)
 				resp := h.get("/parties/lab/a/?do=started+a")
 				if resp.status != 500 {
@@ -108,12 +108,15 @@ func TestOnStartThatFailsFailsTheEventAndTheNextOneTriesAgain(t *testing.T) {
 					t.Fatal(err)
 				}
 				contains(t, frameError(t, frame), text)
-				if n := len(events(h, func(e *inspect.Exception) bool { return e.Hook == "OnStart" })); n != 2 {
-					t.Errorf("OnStart failed %d times", n)
-				}
+				failed := func(e *inspect.Exception) bool { return e.Hook == "OnStart" }
+				awaitN(h, 2, failed)
 				h.get("/parties/lab/a/?do=started+a").want(t, 200, "3")
+				h.turns("lab/a", "request", 1)
 				if n := h.starts("lab/a"); n != 1 {
 					t.Errorf("%d starts were told", n)
+				}
+				if n := len(events(h, failed)); n != 2 {
+					t.Errorf("OnStart failed %d times", n)
 				}
 			}, inDevelopment)
 		})
@@ -121,7 +124,7 @@ func TestOnStartThatFailsFailsTheEventAndTheNextOneTriesAgain(t *testing.T) {
 }
 
 func TestOnStartThatFailsWhenAMessageWakesTheRoomLosesThatMessageOnly(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		h.turns("lab/a", "connect", 1)
 		h.advance(idleSpan)
@@ -135,7 +138,7 @@ func TestOnStartThatFailsWhenAMessageWakesTheRoomLosesThatMessageOnly(t *testing
 }
 
 func TestTheClientSeesTheConnectionOpenOnlyAfterOnConnect(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		other := h.dial("lab/a")
 		dialed := make(chan *client)
 		go func() {
@@ -160,7 +163,7 @@ func TestTheClientSeesTheConnectionOpenOnlyAfterOnConnect(t *testing.T) {
 }
 
 func TestWhatIsBroadcastInOnConnectReachesTheNewConnectionToo(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		first := h.dial("lab/a")
 		c := h.dial("lab/a", query("connect", "both list; both broadcast everyone; others not me"))
 		c.want("["+first.id+" "+c.id+"]", "everyone")
@@ -170,7 +173,7 @@ func TestWhatIsBroadcastInOnConnectReachesTheNewConnectionToo(t *testing.T) {
 }
 
 func TestAConnectionIsNotAcceptedBeforeItHasItsTags(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a", query("intags", "both ready; both list; send-early"))
 		h.logged("lab/a", "ConnectionTags 0", 1)
 		h.logged("lab/a", "ConnectionTags []", 1)
@@ -186,7 +189,7 @@ func TestAConnectionIsNotAcceptedBeforeItHasItsTags(t *testing.T) {
 }
 
 func TestTagsAreTheIDThenWhatConnectionTagsReturns(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		tags := func(all ...string) (how []func(*dialing)) {
 			for _, t := range all {
 				how = append(how, query("tag", t))
@@ -220,7 +223,7 @@ func TestTagsAreTheIDThenWhatConnectionTagsReturns(t *testing.T) {
 }
 
 func TestAConnectionHasItsIDAndURI(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/some%20room", id("é/1"), query("a", "b c"))
 		if got, want := c.ask("me"), "id=é/1 uri=http://"+h.addr+"/parties/lab/some%20room?_pk=%C3%A9%2F1&a=b+c server=some%20room tags=[é/1]"; got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
@@ -234,7 +237,7 @@ func TestAConnectionHasItsIDAndURI(t *testing.T) {
 }
 
 func TestTwoConnectionsWithOneIDAreBothListedAndTheNewestIsFound(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		watcher := h.dial("lab/a")
 		old := h.dial("lab/a", id("twin"), query("which", "old"))
 		young := h.dial("lab/a", id("twin"), query("which", "new"))
@@ -263,7 +266,7 @@ func TestTwoConnectionsWithOneIDAreBothListedAndTheNewestIsFound(t *testing.T) {
 }
 
 func TestStateIsLeftAloneWhereNoneWasSet(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		for _, step := range []struct{ verb, want string }{
 			{"state", "untouched"}, {`set {"a":[1,"é"]}`, "ok"}, {"state", `{"a":[1,"é"]}`}, {"set null", "ok"}, {"state", "null"},
@@ -282,7 +285,7 @@ func TestStateIsLeftAloneWhereNoneWasSet(t *testing.T) {
 func TestStateHasAtMost16384BytesWithIDTagsAndURI(t *testing.T) {
 	for _, room := range []string{"lab/a", "awake/a"} {
 		t.Run(room, func(t *testing.T) {
-			conform(t, func(h *harness) {
+			conform(t, func(t *testing.T, h *harness) {
 				c := h.dial(room, query("tag", "red"))
 				if got := c.ask("set-large 16384"); got != "ok" {
 					t.Errorf("16384 bytes: %s", got)
@@ -300,7 +303,7 @@ func TestStateHasAtMost16384BytesWithIDTagsAndURI(t *testing.T) {
 }
 
 func TestStateSetInOnConnectIsThereAfterwards(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a", query("connect", `set "early"`))
 		c.want("ok")
 		h.turns("lab/a", "connect", 1)
@@ -313,7 +316,7 @@ func TestStateSetInOnConnectIsThereAfterwards(t *testing.T) {
 }
 
 func TestTheClassPicksASubprotocolThatTheClientOffers(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		for _, row := range []struct{ offers, agreed string }{{"v1, v2, v3", "v2"}, {"v1", "v1"}, {"v3", ""}} {
 			c := h.dial("lab/a", header("Sec-WebSocket-Protocol", row.offers))
 			if got := c.ws.Subprotocol(); got != row.agreed {
@@ -337,7 +340,7 @@ func TestARequestThatOnlyLooksLikeAHandshakeIsRefusedBeforeAnyHookRuns(t *testin
 		"a key that is bad": {"GET", []string{"Connection", "Upgrade", "Sec-WebSocket-Version", "13", "Sec-WebSocket-Key", "x"}, 400, "Key"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			conform(t, func(h *harness) {
+			conform(t, func(t *testing.T, h *harness) {
 				resp, err := h.do(h.request(row.method, "/parties/lab/a", nil, append(row.header, "Upgrade", "websocket")...))
 				if err != nil {
 					t.Fatal(err)
@@ -355,7 +358,7 @@ func TestARequestThatOnlyLooksLikeAHandshakeIsRefusedBeforeAnyHookRuns(t *testin
 }
 
 func TestAClientThatGivesUpDuringOnConnectIsHeardOfInOnClose(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		other := h.dial("lab/a")
 		drop := h.dialHalf("/parties/lab/a?_pk=gone&connect=both+log+in%3B+wait+gate")
 		h.logged("lab/a", "in", 1)
@@ -369,7 +372,7 @@ func TestAClientThatGivesUpDuringOnConnectIsHeardOfInOnClose(t *testing.T) {
 }
 
 func TestAClientThatGivesUpBeforeItsTurnRunsNoHook(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		c.send("wait gate")
 		c.want("waiting")

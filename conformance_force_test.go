@@ -21,7 +21,7 @@ func TestHibernateRefusesWithItsReasonsUnlessForced(t *testing.T) {
 		"1 WaitUntil, 1 connection of": {"awake/a", "background wait gate"},
 	} {
 		t.Run(reason, func(t *testing.T) {
-			conform(t, func(h *harness) {
+			conform(t, func(t *testing.T, h *harness) {
 				c := h.dial(row.room)
 				life := c.ask("life")
 				c.send(row.verb)
@@ -49,7 +49,7 @@ func TestHibernateRefusesWithItsReasonsUnlessForced(t *testing.T) {
 }
 
 func TestAForcedHibernationSaysWhichTurnItLost(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		c.send("wait gate")
 		c.want("waiting")
@@ -63,7 +63,7 @@ func TestAForcedHibernationSaysWhichTurnItLost(t *testing.T) {
 }
 
 func TestForcingARoomThatIsNotThereMakesNone(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		for _, name := range []string{"lab/never", "lab/asleep"} {
 			if err := h.Hibernate(name, false); err != nil {
 				t.Errorf("Hibernate(%s): %v", name, err)
@@ -110,7 +110,7 @@ func hung(h *harness, room string) (stuck, behind *client, answer chan response)
 }
 
 func TestEvictionWorksOnARoomWhoseHookNeverReturns(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		stuck, behind, answer := hung(h, "lab/a")
 		if err := h.Evict("lab/a"); err != nil {
 			t.Fatal(err)
@@ -134,7 +134,7 @@ func TestEvictionWorksOnARoomWhoseHookNeverReturns(t *testing.T) {
 }
 
 func TestAbortWorksOnARoomWhoseHookNeverReturns(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		stuck, behind, answer := hung(h, "lab/a")
 		if err := h.Abort("lab/a"); err != nil {
 			t.Fatal(err)
@@ -163,7 +163,7 @@ func TestTheContextOfAnInstanceEndsWhenItLeavesMemory(t *testing.T) {
 		"hibernate": func(h *harness) error { return h.Hibernate("lab/a", true) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			conform(t, func(h *harness) {
+			conform(t, func(t *testing.T, h *harness) {
 				c := h.dial("lab/a")
 				c.send("until-gone")
 				c.want("waiting")
@@ -177,7 +177,7 @@ func TestTheContextOfAnInstanceEndsWhenItLeavesMemory(t *testing.T) {
 }
 
 func TestAnInstanceThatLeftMemoryGetsErrClosed(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		c.do("fenced gate")
 		if err := h.Evict("lab/a"); err != nil {
@@ -196,7 +196,7 @@ func TestAnInstanceThatLeftMemoryGetsErrClosed(t *testing.T) {
 }
 
 func TestAbortLeavesNothingOfAConnectionThatWasBeingOpened(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		c.send("wait first")
 		c.want("waiting")
@@ -227,7 +227,7 @@ func TestAbortLeavesNothingOfAConnectionThatWasBeingOpened(t *testing.T) {
 }
 
 func TestAbortEndsTheHookAndNoRecoverStopsIt(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c, other := h.dial("lab/a"), h.dial("lab/a")
 		c.do("set 1")
 		c.want("ok")
@@ -253,7 +253,7 @@ func TestAbortEndsTheHookAndNoRecoverStopsIt(t *testing.T) {
 func TestAbortFromARequestABackgroundGoroutineAndADo(t *testing.T) {
 	for _, verb := range []string{"abort now", "background abort now", "background do abort now", "after 1ms abort now"} {
 		t.Run(verb, func(t *testing.T) {
-			conform(t, func(h *harness) {
+			conform(t, func(t *testing.T, h *harness) {
 				c := h.dial("lab/a")
 				resp := h.get("/parties/lab/a/?do=" + strings.ReplaceAll(verb, " ", "+"))
 				if verb == "abort now" {
@@ -276,7 +276,7 @@ func TestAbortFromARequestABackgroundGoroutineAndADo(t *testing.T) {
 }
 
 func TestAbortInOnStartFailsTheEventAndTheNextOneTriesAgain(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		h.verb("awake/opener", "plan a 2 abort now")
 		h.get("/parties/lab/a/?do=started+a").want(t, http.StatusServiceUnavailable, "lab/a was aborted: now while it was starting")
 		if _, resp, err := h.connect("lab/a"); err == nil || resp == nil || resp.StatusCode != http.StatusServiceUnavailable {
@@ -287,7 +287,7 @@ func TestAbortInOnStartFailsTheEventAndTheNextOneTriesAgain(t *testing.T) {
 }
 
 func TestEvictionWorksOnARoomThatHangsInOnStart(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		h.verb("awake/opener", "plan a 1 wait gate")
 		answer := make(chan response, 1)
 		go func() {

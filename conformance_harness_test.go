@@ -130,22 +130,22 @@ type harness struct {
 var epoch = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // conform runs a row against both loaders.
-func conform(t *testing.T, row func(h *harness), change ...func(*setup)) {
+func conform(t *testing.T, row func(t *testing.T, h *harness), change ...func(*setup)) {
 	t.Helper()
-	t.Run("in-process", func(t *testing.T) { row(newHarness(t, false, change)) })
-	t.Run("process", func(t *testing.T) { row(newHarness(t, true, change)) })
+	t.Run("in-process", func(t *testing.T) { row(t, newHarness(t, false, change)) })
+	t.Run("process", func(t *testing.T) { row(t, newHarness(t, true, change)) })
 }
 
 // slow is for rows that wait for real time.
 func slow(s *setup) { s.slow = true }
 
 // needsProcess runs a row that only code in a process of its own can keep.
-func needsProcess(t *testing.T, row func(h *harness), change ...func(*setup)) {
+func needsProcess(t *testing.T, row func(t *testing.T, h *harness), change ...func(*setup)) {
 	t.Helper()
 	t.Run("in-process", func(t *testing.T) {
 		t.Skip("in one process with the emulator a panic in a user's goroutine or an exit ends the program, and a hung hook leaks (design 6.10)")
 	})
-	t.Run("process", func(t *testing.T) { row(newHarness(t, true, change)) })
+	t.Run("process", func(t *testing.T) { row(t, newHarness(t, true, change)) })
 }
 
 func newHarness(t *testing.T, separate bool, change []func(*setup)) *harness {

@@ -39,7 +39,7 @@ func (h *harness) awake(room string) {
 }
 
 func TestARoomHibernatesWhenItsIdleSpanIsOverAndNotAMillisecondBefore(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		c.ask("echo x")
 		h.advance(idleSpan - time.Millisecond)
@@ -57,7 +57,7 @@ func TestARoomHibernatesWhenItsIdleSpanIsOverAndNotAMillisecondBefore(t *testing
 }
 
 func TestTheIdleSpanIsConfigured(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		c.ask("echo x")
 		h.advance(time.Minute)
@@ -66,7 +66,7 @@ func TestTheIdleSpanIsConfigured(t *testing.T) {
 }
 
 func TestHibernationDropsTheGoValueAndKeepsTheConnections(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a", query("tag", "red"), query("tag", "blue"))
 		other := h.dial("lab/a")
 		c.ask(`set {"n":1}`)
@@ -104,7 +104,7 @@ func TestHibernationDropsTheGoValueAndKeepsTheConnections(t *testing.T) {
 }
 
 func TestARoomWithoutConnectionsGoesColdByTheSameRule(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		for _, room := range []string{"lab/a", "awake/a"} {
 			h.verb(room, "echo x")
 			h.turns(room, "request", 1)
@@ -119,7 +119,7 @@ func TestARoomWithoutConnectionsGoesColdByTheSameRule(t *testing.T) {
 }
 
 func TestPingsAndAutomaticAnswersWakeNobodyAndDoNotCountAsUse(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		c.do("auto ping pong")
 		poke := func() {
@@ -151,7 +151,7 @@ func TestPingsAndAutomaticAnswersWakeNobodyAndDoNotCountAsUse(t *testing.T) {
 }
 
 func TestOnlyATextThatEqualsTheRequestIsAnsweredAutomatically(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		c.do("auto echo pong")
 		c.write(2, []byte("echo")) // binary: the hook sends it back
@@ -168,7 +168,7 @@ func TestOnlyATextThatEqualsTheRequestIsAnsweredAutomatically(t *testing.T) {
 }
 
 func TestConnectionsOpenedInOneInstantDoNotKeepARoomAwake(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		parallel(t, 10, func(int) error { _, _, err := h.connect("lab/a"); return err })
 		awaitN(h, 10, in[*inspect.ConnectionOpened]("lab/a"))
 		h.turns("lab/a", "connect", 10)
@@ -180,7 +180,7 @@ func TestConnectionsOpenedInOneInstantDoNotKeepARoomAwake(t *testing.T) {
 }
 
 func TestAClientThatLeavesWhileTheRoomSleepsWakesItForOnClose(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c, dropped := h.dial("lab/a"), h.dial("lab/a")
 		h.turns("lab/a", "connect", 2)
 		h.advance(idleSpan)
@@ -200,7 +200,7 @@ func TestAClientThatLeavesWhileTheRoomSleepsWakesItForOnClose(t *testing.T) {
 }
 
 func TestAClassWithoutHibernateStaysAwakeWhileItHasAConnection(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("awake/a")
 		h.turns("awake/a", "connect", 1)
 		h.advance(time.Hour)
@@ -261,7 +261,7 @@ func TestBackgroundWorkKeepsARoomWithConnectionsAwake(t *testing.T) {
 		"AfterFunc": {"after 1h echo over", "1 timer"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			conform(t, func(h *harness) {
+			conform(t, func(t *testing.T, h *harness) {
 				c := h.dial("lab/a")
 				c.do(row.verb)
 				h.keptBy("lab/a", row.reason)
@@ -278,7 +278,7 @@ func TestBackgroundWorkKeepsARoomWithConnectionsAwake(t *testing.T) {
 }
 
 func TestAnOpenStreamKeepsARoomAwake(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		resp, err := h.client.Do(h.request(http.MethodGet, "/parties/lab/a/?do=stream+then+gate+echo+over", nil))
 		if err != nil {
 			t.Fatal(err)
@@ -300,7 +300,7 @@ func TestAnOpenStreamKeepsARoomAwake(t *testing.T) {
 }
 
 func TestWhatOnlyTimersKeepAwakeIsEvicted(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		h.verb("lab/timer", "after 1h log late")
 		h.verb("lab/work", "background both until-gone; log late")
 		h.verb("awake/work", "background until-gone")
@@ -337,7 +337,7 @@ func TestWhatOnlyTimersKeepAwakeIsEvicted(t *testing.T) {
 }
 
 func TestTimersThatSetEachOtherAreEvictedToo(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		h.verb("lab/a", "tick 20s")
 		h.turns("lab/a", "request", 1)
 		for i := range 3 {
@@ -352,7 +352,7 @@ func TestTimersThatSetEachOtherAreEvictedToo(t *testing.T) {
 }
 
 func TestAConnectionKeepsBackgroundWorkFromEviction(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		for _, room := range []string{"lab/a", "awake/a"} {
 			c := h.dial(room)
 			c.do("background wait gate")
@@ -365,7 +365,7 @@ func TestAConnectionKeepsBackgroundWorkFromEviction(t *testing.T) {
 }
 
 func TestOnlyAForcedEvictionCutsConnectionsThatCannotHibernate(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		stays, cut := h.dial("lab/a"), h.dial("awake/a")
 		life := stays.ask("life")
 		for room, n := range map[string]int{"lab/a": 0, "awake/a": 1} {

@@ -23,7 +23,7 @@ func appendText(b []byte, text string) []byte {
 }
 
 func TestAClientThatDoesNotReadIsClosedAndCostsOthersNothing(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		reader, late, never := h.dial("lab/a"), h.dial("lab/a", deaf), h.dial("lab/a", deaf)
 		const rounds, each, size = 12, 4, 1 << 20
 		for range rounds { // 48 MB, of which each client may leave 16 unread
@@ -61,7 +61,7 @@ func TestAClientThatDoesNotReadIsClosedAndCostsOthersNothing(t *testing.T) {
 }
 
 func TestAClientThatFloodsAHungRoomIsNoLongerReadFrom(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c, other := h.dial("lab/a"), h.dial("lab/b")
 		c.send("wait gate")
 		c.want("waiting")
@@ -100,7 +100,7 @@ func TestAClientThatFloodsAHungRoomIsNoLongerReadFrom(t *testing.T) {
 }
 
 func TestEvictionSetsAFloodedRoomFree(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		c.send("wait gate")
 		c.want("waiting")
@@ -129,7 +129,7 @@ func TestEvictionSetsAFloodedRoomFree(t *testing.T) {
 }
 
 func TestASendThatIsTooLargeIsAnError(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		got := c.ask("send-large " + fmt.Sprint(32<<20+1))
 		if !strings.HasPrefix(got, "error [too large]: too large: a message of 33554433 bytes; at most 33554432 are allowed") {
@@ -144,7 +144,7 @@ func TestASendThatIsTooLargeIsAnError(t *testing.T) {
 }
 
 func TestARoomThatFloodsSlowsDownItselfOnly(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c, other := h.dial("lab/a", deaf), h.dial("lab/b")
 		c.send("flood 100 1000000")
 		for i := range 20 {

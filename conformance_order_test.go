@@ -11,7 +11,7 @@ import (
 )
 
 func TestMessagesOfOneConnectionHaveTheirTurnsInTheOrderSent(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		const n = 2000
 		for i := range n {
@@ -24,7 +24,7 @@ func TestMessagesOfOneConnectionHaveTheirTurnsInTheOrderSent(t *testing.T) {
 }
 
 func TestAClientSeesARoomsSendsAndBroadcastsInTheirOrder(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c, other := h.dial("lab/a"), h.dial("lab/a")
 		c.send("count 500")
 		for i := range 500 {
@@ -50,7 +50,7 @@ func TestAClientSeesARoomsSendsAndBroadcastsInTheirOrder(t *testing.T) {
 }
 
 func TestTwoHundredConnectionsAtOnceEachKeepTheirOrder(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		parallel(t, 200, func(i int) error {
 			c, _, err := h.connect("lab/crowd", query("connect", "echo hello"))
 			if err != nil {
@@ -76,7 +76,7 @@ func TestTwoHundredConnectionsAtOnceEachKeepTheirOrder(t *testing.T) {
 }
 
 func TestOnStartEndsBeforeAnyOfAHundredFirstEvents(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		h.verb("awake/opener", "plan first 1 wait start")
 		done := make(chan struct{})
 		go func() {
@@ -112,7 +112,7 @@ func TestOnStartEndsBeforeAnyOfAHundredFirstEvents(t *testing.T) {
 }
 
 func TestAHookThatHangsHoldsUpItsOwnRoomAndNoOther(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c, behind, other := h.dial("lab/slow"), h.dial("lab/slow"), h.dial("lab/other")
 		c.send("wait gate")
 		c.want("waiting")
@@ -131,7 +131,7 @@ func TestAHookThatHangsHoldsUpItsOwnRoomAndNoOther(t *testing.T) {
 func TestTurnsOfOneRoomNeverOverlap(t *testing.T) {
 	// seen is a plain field: with -race an overlap in this process is a report,
 	// and in either a lost count.
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		parallel(t, 20, func(i int) error {
 			c, _, err := h.connect("lab/one")
 			if err != nil {

@@ -191,7 +191,7 @@ func TestAHelloWhoseClassesCannotBeIsRefused(t *testing.T) {
 func TestAGuestThatSpeaksNonsenseIsReplaced(t *testing.T) {
 	for name := range brokenFrames {
 		t.Run(name, func(t *testing.T) {
-			needsProcess(t, func(h *harness) {
+			needsProcess(t, func(t *testing.T, h *harness) {
 				contains(t, await[*inspect.Crash](h, nil).Reason, "it sent what is not the protocol")
 				awaitN[*inspect.GenerationStarted](h, 2, nil)
 				if got := h.verb("lab/a", "echo served"); got != "served" {
@@ -216,7 +216,7 @@ func TestACrashKeepsConnectionsThatCanHibernateAndCutsTheOthers(t *testing.T) {
 		"background do both nop; exit 6": {"exit status 6"},
 	} {
 		t.Run(verb, func(t *testing.T) {
-			needsProcess(t, func(h *harness) {
+			needsProcess(t, func(t *testing.T, h *harness) {
 				c, stays, cut, bystander := h.dial("lab/a"), h.dial("lab/a"), h.dial("awake/b"), h.dial("lab/b")
 				stays.do(`set "kept"`)
 				stays.want("ok")
@@ -251,7 +251,7 @@ func TestACrashKeepsConnectionsThatCanHibernateAndCutsTheOthers(t *testing.T) {
 }
 
 func TestACrashLosesTheTurnThatRanAndDeliversTheQueuedOnesOnce(t *testing.T) {
-	needsProcess(t, func(h *harness) {
+	needsProcess(t, func(t *testing.T, h *harness) {
 		stuck, behind, opener := h.dial("lab/a"), h.dial("lab/a"), h.dial("lab/opener")
 		stuck.send("then gate exit 3")
 		stuck.want("waiting")
@@ -284,7 +284,7 @@ func TestACrashLosesTheTurnThatRanAndDeliversTheQueuedOnesOnce(t *testing.T) {
 }
 
 func TestAMessageThatCrashesTheProcessIsNotTriedForEver(t *testing.T) {
-	needsProcess(t, func(h *harness) {
+	needsProcess(t, func(t *testing.T, h *harness) {
 		c, opener := h.dial("lab/a"), h.dial("lab/opener")
 		c.send("wait gate")
 		c.want("waiting")
@@ -303,7 +303,7 @@ func TestAMessageThatCrashesTheProcessIsNotTriedForEver(t *testing.T) {
 }
 
 func TestRequestsThatACrashCutsAreToldSo(t *testing.T) {
-	needsProcess(t, func(h *harness) {
+	needsProcess(t, func(t *testing.T, h *harness) {
 		h.get("/parties/lab/a/?do=exit+3").want(t, 503, "lab/a was lost with the server's process (its process ended: exit status 3) while it handled this")
 		_, resp, err := h.connect("lab/a", query("connect", "exit 3"))
 		if err == nil || resp == nil || resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" {
@@ -317,14 +317,14 @@ func TestRequestsThatACrashCutsAreToldSo(t *testing.T) {
 }
 
 func TestARequestOfAHandlerThatACrashCutsIsToldSo(t *testing.T) {
-	needsProcess(t, func(h *harness) {
+	needsProcess(t, func(t *testing.T, h *harness) {
 		h.get("/parties/lab/a/?do=exit+3").want(t, 503, "the server's process ended while it handled this")
 		h.get("/parties/lab/a/?do=echo+x").want(t, 200, "x")
 	}, routed)
 }
 
 func TestARoomThatSleepsDoesNotNoticeACrash(t *testing.T) {
-	needsProcess(t, func(h *harness) {
+	needsProcess(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		h.turns("lab/a", "connect", 1)
 		h.advance(idleSpan)
@@ -346,7 +346,7 @@ func TestARoomThatSleepsDoesNotNoticeACrash(t *testing.T) {
 
 func TestCodeThatDoesNotStartAgainIsTriedWithGrowingDelays(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "broken")
-	needsProcess(t, func(h *harness) {
+	needsProcess(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		if err := os.WriteFile(file, nil, 0o600); err != nil {
 			t.Fatal(err)
@@ -387,7 +387,7 @@ func TestACrashOfCodeInThisProcessIsRefused(t *testing.T) {
 }
 
 func TestWhatAProcessWritesIsSeenLineByLine(t *testing.T) {
-	needsProcess(t, func(h *harness) {
+	needsProcess(t, func(t *testing.T, h *harness) {
 		h.verb("lab/a", "print one line")
 		h.verb("lab/a", "print "+string(repeat(20000))) // in pieces, and no worse
 		h.eventually(func() bool {
@@ -398,7 +398,7 @@ func TestWhatAProcessWritesIsSeenLineByLine(t *testing.T) {
 }
 
 func TestCloseEndsAProcessWhoseHooksHang(t *testing.T) {
-	needsProcess(t, func(h *harness) {
+	needsProcess(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		c.send("wait for ever")
 		c.want("waiting")

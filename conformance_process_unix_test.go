@@ -90,7 +90,7 @@ func TestAGuestEndsWithAnEmulatorThatIsKilled(t *testing.T) {
 }
 
 func TestAKilledProcessIsReplacedAndNoMessageIsLost(t *testing.T) {
-	needsProcess(t, func(h *harness) {
+	needsProcess(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		for i := range 5 {
 			started := awaitN[*inspect.GenerationStarted](h, i+1, nil)[i]
@@ -108,7 +108,7 @@ func TestAKilledProcessIsReplacedAndNoMessageIsLost(t *testing.T) {
 }
 
 func TestAProcessThatIsStoppedIsSaidToBeAndGoesOn(t *testing.T) {
-	needsProcess(t, func(h *harness) {
+	needsProcess(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		pid := await[*inspect.GenerationStarted](h, nil).PID
 		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {

@@ -19,7 +19,7 @@ import (
 )
 
 func TestURLsThatAreNoRoomsAreRefused(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		for path, want := range map[string]int{
 			"/": 404, "/other/lab/a": 404, "/parties": 404, "/parties/lab": 404, "/parties/lab/": 404,
 			"/parties/nosuch/a": 400, "/parties/Lab/a": 400, "/parties/main/a": 400,
@@ -41,7 +41,7 @@ func TestURLsThatAreNoRoomsAreRefused(t *testing.T) {
 }
 
 func TestAClassWithoutOnRequestAnswersNotImplemented(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		h.get("/parties/bare/a/x?y").want(t, 404, "Not implemented")
 		await(h, func(e *inspect.Log) bool {
 			return e.Room == "bare/a" && e.Level == "WARN" && strings.Contains(e.Text, "GET /parties/bare/a/x: the class Bare has no OnRequest")
@@ -56,7 +56,7 @@ func TestAClassWithoutOnRequestAnswersNotImplemented(t *testing.T) {
 func TestOnRequestThatPanicsAnswers500WithTheStackInDevelopmentOnly(t *testing.T) {
 	for _, dev := range []bool{true, false} {
 		t.Run(fmt.Sprint("dev=", dev), func(t *testing.T) {
-			conform(t, func(h *harness) {
+			conform(t, func(t *testing.T, h *harness) {
 				resp := h.get("/parties/lab/a/?do=panic+boom")
 				if resp.status != 500 {
 					t.Errorf("status %d", resp.status)
@@ -84,7 +84,7 @@ func TestOnRequestThatPanicsAnswers500WithTheStackInDevelopmentOnly(t *testing.T
 }
 
 func TestANameOfAMegabyteIsRefusedAndCostsNobodyAnything(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		long := "/parties/lab/" + string(repeat(1<<20))
 		h.get(long).want(t, 414, "the room's name has 1048576 bytes; at most 131072 are allowed: use a shorter one, such as a hash")
@@ -102,7 +102,7 @@ func TestANameOfAMegabyteIsRefusedAndCostsNobodyAnything(t *testing.T) {
 }
 
 func TestARoomsNameIsTheSegmentAsItStandsInTheURL(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		for path, name := range map[string]string{
 			"/parties/lab/plain":              "plain",
 			"/parties/lab/plain/more/of/it":   "plain",
@@ -134,7 +134,7 @@ func TestARoomsNameIsTheSegmentAsItStandsInTheURL(t *testing.T) {
 }
 
 func TestRequestsPassWholeWithTheirHeaders(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		r := h.request(http.MethodPut, "/parties/lab/a/p%2Fq?do=request&x=1", strings.NewReader("body"))
 		resp, err := h.do(r)
 		if err != nil {
@@ -155,7 +155,7 @@ func TestRequestsPassWholeWithTheirHeaders(t *testing.T) {
 }
 
 func TestHeadAndAnswersWithoutABody(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		resp, err := h.do(h.request(http.MethodHead, "/parties/lab/a/?do=write+100000", nil))
 		if err != nil {
 			t.Fatal(err)
@@ -179,7 +179,7 @@ func TestHeadAndAnswersWithoutABody(t *testing.T) {
 func sum(b []byte) string { return fmt.Sprintf("%d %x", len(b), sha256.Sum256(b)) }
 
 func TestBodiesOfEverySizeArriveWhole(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		for _, n := range []int{0, 1, 32 << 10, 1<<20 - 1, 1 << 20, 1<<20 + 1, 9 << 20} {
 			body := repeat(n)
 			for _, src := range []io.Reader{bytes.NewReader(body), struct{ io.Reader }{bytes.NewReader(body)}} { // the second is chunked
@@ -199,7 +199,7 @@ func TestBodiesOfEverySizeArriveWhole(t *testing.T) {
 }
 
 func TestAnUploadHoldsTheRoomOnlyOnceAMegabyteOfItIsThere(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		up, src := io.Pipe()
 		answer := make(chan response, 1)
 		go func() {
@@ -228,7 +228,7 @@ func TestAnUploadHoldsTheRoomOnlyOnceAMegabyteOfItIsThere(t *testing.T) {
 }
 
 func TestASlowBodyIsReadAsItComesAfterASecond(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		up, src := io.Pipe()
 		go func() { _, _ = src.Write([]byte("a")) }()
 		resp, err := h.client.Do(h.request(http.MethodPost, "/parties/lab/a/?do=mirror", up))
@@ -255,7 +255,7 @@ func TestASlowBodyIsReadAsItComesAfterASecond(t *testing.T) {
 }
 
 func TestABodyThatBreaksOffIsAnErrorForItsReader(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		conn := h.tcp()
 		fmt.Fprintf(conn, "POST /parties/lab/a/?do=both+log+begun%%3B+body HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n%s", repeat(2<<20))
 		h.logged("lab/a", "begun", 1)
@@ -282,7 +282,7 @@ func (h *harness) stream(ctx context.Context, path string) (*http.Response, *buf
 }
 
 func TestFlushSendsWhatIsThereWhileTheTurnGoesOn(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		verb := url.QueryEscape("both header Content-Type text/event-stream; both flush data: 1\n; then gate echo data: 2\n")
 		resp, lines := h.stream(t.Context(), "/parties/lab/a/?do="+verb)
 		if !lines.Scan() || lines.Text() != "data: 1" {
@@ -299,7 +299,7 @@ func TestFlushSendsWhatIsThereWhileTheTurnGoesOn(t *testing.T) {
 }
 
 func TestAStreamOutlivesItsTurnAndDoesNotHoldTheRoom(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		verb := url.QueryEscape("both header Content-Type text/event-stream; stream then gate do echo from a turn")
 		resp, lines := h.stream(t.Context(), "/parties/lab/a/?do="+verb)
 		if !lines.Scan() || lines.Text() != "waiting" {
@@ -329,7 +329,7 @@ func TestAStreamOutlivesItsTurnAndDoesNotHoldTheRoom(t *testing.T) {
 }
 
 func TestAStreamReadsTheBodyAfterItsTurn(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		body := repeat(3 << 20)
 		resp, err := h.do(h.request(http.MethodPost, "/parties/lab/a/?do=stream+mirror", bytes.NewReader(body)))
 		if err != nil || resp.status != 200 || resp.body != string(body) {
@@ -339,7 +339,7 @@ func TestAStreamReadsTheBodyAfterItsTurn(t *testing.T) {
 }
 
 func TestAClientThatGoesAwayEndsItsStream(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		ctx, cancel := context.WithCancel(t.Context())
 		_, lines := h.stream(ctx, "/parties/lab/a/?do=stream+until-gone")
 		if !lines.Scan() || lines.Text() != "waiting" {
@@ -356,7 +356,7 @@ func TestAClientThatGoesAwayEndsItsStream(t *testing.T) {
 }
 
 func TestAStreamThatWasCutDoesNotKeepTimersFromEviction(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		h.verb("lab/a", "after 1h log late")
 		ctx, cancel := context.WithCancel(t.Context())
 		_, lines := h.stream(ctx, "/parties/lab/a/?do=stream+until-gone")
@@ -379,7 +379,7 @@ func TestAStreamThatWasCutDoesNotKeepTimersFromEviction(t *testing.T) {
 func TestAStreamThatFailsIsCutOff(t *testing.T) {
 	for _, verb := range []string{"fail boom", "panic boom", "goexit"} {
 		t.Run(verb, func(t *testing.T) {
-			conform(t, func(h *harness) {
+			conform(t, func(t *testing.T, h *harness) {
 				resp, err := h.do(h.request(http.MethodGet, "/parties/lab/a/?do="+url.QueryEscape("stream both echo half; "+verb), nil))
 				if err == nil || resp.body != "half\n" {
 					t.Errorf("the client takes %q for a whole answer (%v)", resp.body, err)
@@ -396,7 +396,7 @@ func TestAStreamThatFailsIsCutOff(t *testing.T) {
 }
 
 func TestStreamFindsItsRequestBehindMiddlewareAndRefusesOthers(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		h.get("/parties/lab/a/?do=stream-wrapped+loud").want(t, 200, "LOUD")
 		contains(t, h.get("/parties/lab/a/?do=both+stream+echo+x%3B+stream+echo+y").body, "Stream was already called for this request")
 		contains(t, h.get("/parties/lab/a/?do=stream-elsewhere").body, "Stream cannot find the request behind a")
@@ -404,7 +404,7 @@ func TestStreamFindsItsRequestBehindMiddlewareAndRefusesOthers(t *testing.T) {
 }
 
 func TestAnAnswerIsNoFasterThanItsReader(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		ctx, cancel := context.WithCancel(t.Context())
 		resp, err := h.client.Do(h.request(http.MethodGet, "/parties/lab/a/?do=write+50000000", nil).WithContext(ctx))
 		if err != nil {
@@ -425,7 +425,7 @@ func TestAnAnswerIsNoFasterThanItsReader(t *testing.T) {
 }
 
 func TestEvictionCutsAnAnswerThatIsOnItsWay(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		for _, verb := range []string{"both flush half\n; wait gate", "stream both echo half; wait gate"} {
 			_, lines := h.stream(t.Context(), "/parties/lab/a/?do="+url.QueryEscape(verb))
 			if !lines.Scan() || lines.Text() != "half" {
@@ -447,7 +447,7 @@ func TestTenThousandRoomsOfOneClientAllGoColdAgain(t *testing.T) {
 	if testing.Short() {
 		t.Skip("10,000 rooms")
 	}
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		const n, workers = 10000, 16
 		parallel(t, workers, func(w int) error {
 			for i := w; i < n; i += workers {

@@ -33,7 +33,7 @@ func (h *harness) dialPath(path, room string) *client {
 }
 
 func TestAHandlerAnswersWhatIsNoRooms(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		h.get("/other").want(t, 404, "no room")
 		h.get("/parties/lab").want(t, 404, "no room")
 		h.get("/parties/nosuch/a").want(t, 400, "Invalid request")
@@ -49,7 +49,7 @@ func TestAHandlerAnswersWhatIsNoRooms(t *testing.T) {
 func TestAHandlerThatPanicsAnswers500(t *testing.T) {
 	for _, dev := range []bool{true, false} {
 		t.Run(fmt.Sprint("dev=", dev), func(t *testing.T) {
-			conform(t, func(h *harness) {
+			conform(t, func(t *testing.T, h *harness) {
 				resp := h.get("/panic")
 				if resp.status != 500 {
 					t.Errorf("status %d", resp.status)
@@ -70,7 +70,7 @@ func TestAHandlerThatPanicsAnswers500(t *testing.T) {
 }
 
 func TestRouteRequestReachesTheRoom(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		h.get("/parties/lab/a%20b/x?do=room").want(t, 200, "Lab a%20b "+wire.Address{Binding: "Lab", Name: "a%20b"}.ID())
 		h.get("/parties/lab/a/?do=headers+X-", "X-One", "1", "X-Partykit-Props", "forged").want(t, 200, "X-One=1 X-Partykit-Namespace=lab")
 		h.get("/parties/lab/a/?do=both+header+X-A+1%3B+status+418").want(t, 418, "")
@@ -96,7 +96,7 @@ func TestRouteRequestReachesTheRoom(t *testing.T) {
 }
 
 func TestAnAnswerThatStreamsPassesTheHandlerPartByPart(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		ctx, cancel := context.WithCancel(t.Context())
 		_, lines := h.stream(ctx, "/parties/lab/a/?do="+url.QueryEscape("stream then gate until-gone"))
 		if !lines.Scan() || lines.Text() != "waiting" {
@@ -112,7 +112,7 @@ func TestAnAnswerThatStreamsPassesTheHandlerPartByPart(t *testing.T) {
 }
 
 func TestAPrefixMayHaveSeveralSegments(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		h.get("/deep/down/lab/a/?do=echo+x").want(t, 200, "x")
 		h.get("/deep/down/parties/lab/a").want(t, 400, "Invalid request") // no such party
 		h.get("/deep/down/lab").want(t, 404, "no room")
@@ -148,7 +148,7 @@ func TestCORS(t *testing.T) {
 		"OPTIONS without CORS is the room's": {"OPTIONS", "/parties/lab/a/?do=request", 200, none},
 	} {
 		t.Run(name, func(t *testing.T) {
-			conform(t, func(h *harness) {
+			conform(t, func(t *testing.T, h *harness) {
 				resp, err := h.do(h.request(row.method, row.path, nil))
 				if err != nil {
 					t.Fatal(err)
@@ -168,7 +168,7 @@ func TestCORS(t *testing.T) {
 		})
 	}
 	t.Run("an upgrade has none", func(t *testing.T) {
-		conform(t, func(h *harness) {
+		conform(t, func(t *testing.T, h *harness) {
 			_, resp, err := h.connectTo("/deep/down/lab/a", "lab/a", dialing{})
 			if err != nil || resp.Header.Get("Access-Control-Allow-Origin") != "" {
 				t.Errorf("%v, %v", resp.Header, err)
@@ -178,7 +178,7 @@ func TestCORS(t *testing.T) {
 }
 
 func TestBeforeHooksAnswerOrChangeTheRequest(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		h.get("/cors/lab/a%20b?refuse").want(t, 403, "refused lab Lab a%20b")
 		_, resp, err := h.connectTo("/cors/lab/a", "lab/a", dialing{query: url.Values{"refuse": {""}}})
 		if err == nil || resp == nil || resp.StatusCode != 403 {
@@ -195,7 +195,7 @@ func TestBeforeHooksAnswerOrChangeTheRequest(t *testing.T) {
 }
 
 func TestPropsReachTheRoomWithRequestAndConnection(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		h.get("/parties/lab/a/?do=props").want(t, 200, "none")
 		h.get("/parties/lab/a/?props=hall&do=props").want(t, 200, "map[from:hall]")
 		h.get("/parties/lab/a/?do=props").want(t, 200, "map[from:hall]") // the last ones stay
@@ -207,7 +207,7 @@ func TestPropsReachTheRoomWithRequestAndConnection(t *testing.T) {
 }
 
 func TestTheSameNameInAnotherJurisdictionIsAnotherRoom(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		here := h.get("/parties/lab/a/?do=room").body
 		there := h.get("/parties/lab/a/?jurisdiction=eu&do=room").body
 		if here == there || there != "Lab a "+(wire.Address{Binding: "Lab", Name: "a", Jurisdiction: "eu"}).ID() {
@@ -226,7 +226,7 @@ func TestTheSameNameInAnotherJurisdictionIsAnotherRoom(t *testing.T) {
 }
 
 func TestMiddlewareMayWrapTheWriter(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		h.get("/wrapped/lab/a/?do=echo+quiet").want(t, 200, "QUIET")
 		c := h.dialPath("/wrapped/lab/a", "lab/a")
 		c.send("echo quiet")
@@ -235,7 +235,7 @@ func TestMiddlewareMayWrapTheWriter(t *testing.T) {
 }
 
 func TestAHandlerReachesRoomsByStub(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		h.get("/stub/a").want(t, 200, "a: 5 <nil>")
 		h.get("/parties/lab/a/?do=props").want(t, 200, "map[from:stub]")
 		h.verb("awake/opener", "plan b 1 fail boom")
@@ -244,7 +244,7 @@ func TestAHandlerReachesRoomsByStub(t *testing.T) {
 }
 
 func TestALostConnectionToTheRoomIsTriedAgain(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		answers := make(chan response, 1)
 		ask := func(path string) {
 			go func() {

@@ -272,7 +272,7 @@ func init() {
 }
 
 func TestSQL(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		h.wantStep("keeper/types", "sql types", "int64 float64 string []uint8 <nil> true 2030-01-02 03:04:05.000006Z")
 		h.wantStep("keeper/nested", "sql nested", "1:0 2:1 3:2 ")
 		h.wantStep("keeper/tx", "sql transactions", "1 1 2")
@@ -287,11 +287,11 @@ func TestAMillionRowsPassThrough(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a second or two")
 	}
-	conform(t, func(h *harness) { h.wantStep("keeper/a", "sql million", "500000500000") }, keeper)
+	conform(t, func(t *testing.T, h *harness) { h.wantStep("keeper/a", "sql million", "500000500000") }, keeper)
 }
 
 func TestToolsForSQLWorkOnRooms(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		h.wantStep("keeper/sqlx", "sqlx", "2 Ben false")
 		h.wantStep("keeper/sqlc", "sqlc", `2 1 true {"ID":2,"Name":"Ben","Bio":{"String":"","Valid":false}}`)
 		h.wantStep("keeper/goose", "goose", "2 2 unknown")

@@ -35,7 +35,7 @@ func (h *harness) wantStep(room, name, want string) {
 }
 
 func TestValuesAreKept(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		h.wantStep("keeper/a", "get", "missing")
 		h.wantStep("keeper/a", "put", "")
 		h.wantStep("keeper/a", "get", "1")
@@ -49,7 +49,7 @@ func TestValuesAreKept(t *testing.T) {
 }
 
 func TestLimitsOfStorageAreErrorsThatNameThem(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		got := h.step("keeper/a", "limits")
 		for i, line := range strings.Split(strings.TrimSpace(got), "\n") {
 			contains(t, line, "true", []string{"2048", "2097152", "128", "128"}[i], []string{"2049", "2097153", "129", "129"}[i])
@@ -59,7 +59,7 @@ func TestLimitsOfStorageAreErrorsThatNameThem(t *testing.T) {
 }
 
 func TestATurnIsACommit(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		h.step("keeper/a", "put fail")
 		h.wantStep("keeper/a", "get", "2") // an error does not undo
 		if r := h.get("/parties/keeper/a?do=put%20panic"); r.status != 500 {
@@ -77,7 +77,7 @@ func TestATurnIsACommit(t *testing.T) {
 }
 
 func TestWhatFollowsAWriteWaitsForItsCommit(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		h.step("keeper/a", "put")
 		c := h.dial("keeper/a")
 		c.send("saved")
@@ -94,7 +94,7 @@ func TestWhatFollowsAWriteWaitsForItsCommit(t *testing.T) {
 }
 
 func TestStorageOutsideOfATurnIsAnError(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("keeper/a")
 		c.send("outside")
 		c.want("true true false")
@@ -103,7 +103,7 @@ func TestStorageOutsideOfATurnIsAnError(t *testing.T) {
 }
 
 func TestACallCommitsWhatWasWrittenBefore(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		h.get("/parties/keeper/a?do=call") // aborts behind the call
 		h.wantStep("keeper/a", "get", `"called"`)
 		contains(t, h.step("keeper/b", "call in transaction"), "cannot call another room within a Transaction")
@@ -148,7 +148,7 @@ func (h *harness) alarmTimes(room string) []time.Duration {
 }
 
 func TestAnAlarmFiresAtItsTimeAndWakesItsRoom(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("keeper/a")
 		c.do("alarm in 1m")
 		h.wantStep("keeper/a", "alarm?", "1m0s")
@@ -178,7 +178,7 @@ func TestAnAlarmFiresAtItsTimeAndWakesItsRoom(t *testing.T) {
 }
 
 func TestAnAlarmThatFailsIsRetriedThenGivenUp(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		h.step("keeper/a", "alarm fails")
 		c := h.dial("keeper/a")
 		c.do("alarm in 1m")
@@ -207,7 +207,7 @@ func TestAnAlarmThatFailsIsRetriedThenGivenUp(t *testing.T) {
 }
 
 func TestAnAlarmThatSetsAnotherIsNotRetried(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		h.step("keeper/a", "alarm sets")
 		c := h.dial("keeper/a")
 		c.do("alarm in 1m")
@@ -231,7 +231,7 @@ func TestAnAlarmThatSetsAnotherIsNotRetried(t *testing.T) {
 }
 
 func TestWhileAnAlarmRunsThereIsNone(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		h.step("keeper/a", "alarm looks")
 		c := h.dial("keeper/a")
 		c.do("alarm in 1m")
@@ -266,7 +266,7 @@ func TestAnAlarmOutlivesTheEmulatorAndFiresWhenItIsOverdue(t *testing.T) {
 }
 
 func TestARoomGoesBackToABookmark(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		restart := func() {
 			t.Helper()
 			if err := h.Abort("keeper/a"); err != nil {
@@ -310,7 +310,7 @@ func TestManyRoomsStoreWithFewFilesOpen(t *testing.T) {
 	if testing.Short() {
 		rooms = 200
 	}
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		before := openFileCount(t)
 		parallel(t, 8, func(i int) error {
 			for n := i; n < rooms; n += 8 {

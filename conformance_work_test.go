@@ -12,7 +12,7 @@ import (
 )
 
 func TestBackgroundWorkDoesNotHoldTheRoom(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		c.do("background both wait gate; echo over")
 		c.want("waiting")
@@ -29,7 +29,7 @@ func TestBackgroundWorkThatFailsIsLogged(t *testing.T) {
 		"fail boom": "boom", "panic boom": "panic: boom", "goexit": "WaitUntil ended its goroutine (runtime.Goexit)",
 	} {
 		t.Run(verb, func(t *testing.T) {
-			conform(t, func(h *harness) {
+			conform(t, func(t *testing.T, h *harness) {
 				c := h.dial("lab/a")
 				c.do("background " + verb)
 				if e := await(h, in[*inspect.Exception]("lab/a")); e.Hook != "WaitUntil" || e.Error != want {
@@ -45,7 +45,7 @@ func TestBackgroundWorkThatFailsIsLogged(t *testing.T) {
 }
 
 func TestDoRunsAsATurnAndReturnsItsError(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		for verb, want := range map[string]string{
 			"do echo here":   "here ok",
@@ -75,7 +75,7 @@ func TestDoRunsAsATurnAndReturnsItsError(t *testing.T) {
 }
 
 func TestDoFromWithinATurnIsAnError(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a", query("connect", "do echo x"))
 		contains(t, c.recv(), "error [in turn]: in a turn: OnConnect of lab/a is running; call the function directly, or Do from the goroutine of a WaitUntil")
 		contains(t, c.ask("do echo x"), "OnMessage of lab/a is running")
@@ -86,7 +86,7 @@ func TestDoFromWithinATurnIsAnError(t *testing.T) {
 }
 
 func TestDoWaitsForItsTurn(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		c.do("background then start do echo done")
 		c.want("waiting")
@@ -101,7 +101,7 @@ func TestDoWaitsForItsTurn(t *testing.T) {
 }
 
 func TestDoWhoseContextEndsBeforeItsTurnNeverRuns(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		c.do("do-cancelled gate")
 		c.want("waiting")
@@ -121,7 +121,7 @@ func TestDoWhoseContextEndsBeforeItsTurnNeverRuns(t *testing.T) {
 }
 
 func TestAfterFuncRunsAsATurnWhenItIsDue(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		c.do("after 3s now")
 		c.do("after 1s both now; echo first")
@@ -140,7 +140,7 @@ func TestAfterFuncRunsAsATurnWhenItIsDue(t *testing.T) {
 }
 
 func TestATimerThatFailsIsTheHooksError(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		for _, verb := range []string{"fail boom", "goexit"} {
 			c.do("after 0s " + verb)
@@ -159,7 +159,7 @@ func TestATimerThatFailsIsTheHooksError(t *testing.T) {
 }
 
 func TestStopKeepsATimerFromRunningOnce(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		c.do("after 1s echo never")
 		for _, want := range []string{"true", "false"} {
@@ -190,7 +190,7 @@ func TestStopKeepsATimerFromRunningOnce(t *testing.T) {
 }
 
 func TestSleepIsOfTheRoomsClock(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		c.do("background both sleep 90m; now")
 		c.want("sleeping")
@@ -216,7 +216,7 @@ func TestSleepIsOfTheRoomsClock(t *testing.T) {
 }
 
 func TestSleepEndsWithItsContextAndItsInstance(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		c.do("sleep-cancelled")
 		c.want("error [cancelled]: context canceled")
@@ -232,7 +232,7 @@ func TestSleepEndsWithItsContextAndItsInstance(t *testing.T) {
 }
 
 func TestNowIsTheRoomsClockEverywhere(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a", query("connect", "now"), query("onclose", "now"))
 		c.want("0s")
 		h.advance(5 * time.Second)
@@ -253,7 +253,7 @@ func TestNowIsTheRoomsClockEverywhere(t *testing.T) {
 }
 
 func TestAWallClockRunsByItselfAndCanBeAdvanced(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		c.do("after 1ms echo by itself")
 		c.want("by itself")
@@ -268,7 +268,7 @@ func TestAWallClockRunsByItselfAndCanBeAdvanced(t *testing.T) {
 }
 
 func TestARoomKnowsItsNameClassAndID(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		for path, a := range map[string]wire.Address{
 			"lab/some%20room": {Binding: "Lab", Name: "some%20room"},
 			"awake/x":         {Binding: "Awake", Name: "x"},
@@ -284,7 +284,7 @@ func TestARoomKnowsItsNameClassAndID(t *testing.T) {
 }
 
 func TestEnvIsWhatTheEmulatorWasGiven(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		if got := h.verb("lab/a", "env COLOR"); got != "teal" {
 			t.Errorf("got %q", got)
 		}
@@ -295,7 +295,7 @@ func TestEnvIsWhatTheEmulatorWasGiven(t *testing.T) {
 }
 
 func TestLogLinesBearTheirRoomLevelAndAttributes(t *testing.T) {
-	conform(t, func(h *harness) {
+	conform(t, func(t *testing.T, h *harness) {
 		h.verb("lab/a", "log-richly")
 		for level, text := range map[string]string{
 			"DEBUG": "plain", "WARN": `with a=1 g.b="two words"`, "ERROR": "text count=3",

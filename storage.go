@@ -159,22 +159,22 @@ func optional(s string) *string {
 // panics; the error comes back. Transactions nest. Within one only storage may
 // be used: calling another room fails.
 func (s *Storage) Transaction(f func() error) (err error) {
-	n, err := s.s.Savepoint()
+	p, err := s.s.Savepoint()
 	if err != nil {
 		return err
 	}
 	done := false
 	defer func() {
 		if !done { // a panic, or Goexit
-			_ = s.s.EndSavepoint(n, true)
+			_ = p.End(true)
 		}
 	}()
 	err = f()
 	done = true
 	if err != nil {
-		return errors.Join(err, s.s.EndSavepoint(n, true))
+		return errors.Join(err, p.End(true))
 	}
-	return s.s.EndSavepoint(n, false)
+	return p.End(false)
 }
 
 // Sync commits what the turn wrote so far and returns when that is done. Call

@@ -324,7 +324,9 @@ func (e *Emulator) connect(w http.ResponseWriter, r *http.Request, to wire.Addre
 		e.sendError(ws, s, failure)
 		return nil
 	}
-	rm.post(attach{c, ws, s})
+	if !rm.post(attach{c, ws, s}) {
+		_ = s.Close() // the room was reset and forgotten in between
+	}
 	return nil
 }
 

@@ -176,6 +176,9 @@ func (e *Emulator) load(ctx context.Context, l Loader, number uint64) (*generati
 	close(linked)
 	e.events.Publish(&inspect.GenerationStarted{Header: inspect.Header{Generation: number}, PID: guest.PID(), Took: time.Since(began)})
 	e.setGeneration(g, "")
+	if e.closed.Load() { // Close may have looked before there was a generation
+		guest.Close()
+	}
 	return g, nil
 }
 

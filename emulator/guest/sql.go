@@ -69,20 +69,17 @@ func (c *sqlConn) BeginTx(_ context.Context, o driver.TxOptions) (driver.Tx, err
 	default:
 		return nil, fmt.Errorf("isolation level %s is not offered: every transaction of a room is serializable", sql.IsolationLevel(o.Isolation))
 	}
-	n, err := c.s.Savepoint()
+	p, err := c.s.Savepoint()
 	if err != nil {
 		return nil, err
 	}
-	return &sqlTx{c.s, n}, nil
+	return sqlTx{p}, nil
 }
 
-type sqlTx struct {
-	s *Storage
-	n int
-}
+type sqlTx struct{ p *Savepoint }
 
-func (t *sqlTx) Commit() error   { return t.s.EndSavepoint(t.n, false) }
-func (t *sqlTx) Rollback() error { return t.s.EndSavepoint(t.n, true) }
+func (t sqlTx) Commit() error   { return t.p.End(false) }
+func (t sqlTx) Rollback() error { return t.p.End(true) }
 
 func (c *sqlConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	rows, err := c.query(ctx, query, args)
@@ -279,9 +276,9 @@ func (r *sqlRows) Close() error {
 		return nil
 	}
 	r.closed = true
-	if err := r.c.s.tell(&wire.CloseCursor{Instance: r.c.s.in.Number, Cursor: r.cursor}); err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrNoTurn) {
-		return err
-	}
+	// Maybe on a goroutine of database/sql, and behind the turn's end, which
+	// closed the cursor anyhow.
+	_ = r.c.s.in.send(&wire.CloseCursor{Instance: r.c.s.in.Number, Cursor: r.cursor})
 	return nil
 }
 

@@ -20,12 +20,13 @@ type Storage struct {
 	mu    sync.Mutex
 	sql   *sql.DB // nil: not used yet
 	ended bool
+	depth int   // open savepoints
+	owner *turn // of them
 
 	// marker is written by every use without any lock, so that the race
 	// detector reports a goroutine that uses storage during somebody else's
 	// turn, which cannot be noticed otherwise.
 	marker uint64
-	depth  int // of open savepoints
 }
 
 // Storage returns the room's storage.
@@ -178,54 +179,80 @@ func (s *Storage) List(l wire.List) (all []wire.Entry, more bool, err error) {
 
 // DeleteAll deletes everything.
 func (s *Storage) DeleteAll() error {
-	if s.depth > 0 {
+	if s.open() > 0 {
 		return errors.New("cannot call DeleteAll within a Transaction: call it before or after")
 	}
 	_, err := s.text(background, func(id uint64) wire.Message { return &wire.DeleteAll{Instance: s.in.Number, ID: id} })
 	return err
 }
 
-// Savepoint opens a savepoint and returns its number.
-func (s *Storage) Savepoint() (int, error) {
-	n := s.depth + 1
-	if err := s.savepoint(n, wire.SavepointOpen); err != nil {
-		return 0, err
+// open is how many savepoints the running turn has open.
+func (s *Storage) open() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.owner != s.in.turn.Load() {
+		return 0 // left by a turn that has ended; the emulator undid them
 	}
-	s.depth = n
-	return n, nil
+	return s.depth
 }
 
-// EndSavepoint releases a savepoint, or undoes what happened since; those above
-// it go with it.
-func (s *Storage) EndSavepoint(n int, undo bool) error {
-	if n > s.depth {
+// Savepoint is one that is open. It ends with its turn at the latest.
+type Savepoint struct {
+	s    *Storage
+	turn *turn
+	n    int
+}
+
+// Savepoint opens a savepoint in the running turn.
+func (s *Storage) Savepoint() (*Savepoint, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	p := &Savepoint{s: s, turn: s.in.turn.Load(), n: s.open() + 1}
+	if err := s.savepoint(p.n, wire.SavepointOpen); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	s.depth, s.owner = p.n, p.turn
+	s.mu.Unlock()
+	return p, nil
+}
+
+// End releases the savepoint, or undoes what happened since; those above it go
+// with it. database/sql calls it from goroutines of its own when a context
+// ends, also late: then it must not touch what another turn does.
+func (p *Savepoint) End(undo bool) error {
+	s := p.s
+	s.mu.Lock()
+	if p.turn != s.in.turn.Load() || s.owner != p.turn || p.n > s.depth {
+		s.mu.Unlock()
 		return errors.New("this transaction has ended already: with an outer one, or with its turn")
 	}
+	s.depth = p.n - 1
+	s.mu.Unlock()
 	action := wire.SavepointRelease
 	if undo {
 		action = wire.SavepointUndo
 	}
-	s.depth = n - 1
-	return s.savepoint(n, action)
+	return s.savepoint(p.n, action)
 }
 
 func (s *Storage) savepoint(n int, action wire.SavepointAction) error {
-	_, err := s.text(background, func(id uint64) wire.Message {
+	m, err := s.in.guest.quick(s.in, func(id uint64) wire.Message {
 		return &wire.Savepoint{Instance: s.in.Number, ID: id, Number: n, Action: action}
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	if r, ok := m.(*wire.Result); ok && r.Err != nil {
+		return fromFailure(r.Err)
+	}
+	return nil
 }
-
-// endTurn forgets the savepoints that the turn left open; the emulator undoes
-// them.
-func (s *Storage) endTurn() { s.depth = 0 }
-
-// InTransaction reports whether a Transaction is open.
-func (s *Storage) InTransaction() bool { return s.depth > 0 }
 
 // Sync commits what the turn wrote so far.
 func (s *Storage) Sync(ctx context.Context) error {
-	if s.depth > 0 {
+	if s.open() > 0 {
 		return errors.New("cannot Sync within a Transaction: return from it first")
 	}
 	_, err := s.text(ctx, func(id uint64) wire.Message { return &wire.Sync{Instance: s.in.Number, ID: id} })
@@ -240,7 +267,7 @@ func beforeCall(ctx context.Context) error {
 		return nil
 	}
 	s := t.instance.storage
-	if s.depth > 0 {
+	if s.open() > 0 {
 		return errors.New("cannot call another room within a Transaction, which may use storage only: return from it first")
 	}
 	return s.Sync(ctx)

@@ -70,7 +70,6 @@ func (in *Instance) run(m *wire.Turn) {
 
 func (in *Instance) finish(t *turn, failure *wire.Failure) {
 	in.turn.Store(nil)
-	in.storage.endTurn()
 	in.mu.Lock()
 	value := in.invoked
 	in.invoked = nil
