@@ -53,6 +53,7 @@ type connection struct {
 	sent     bool // our close frame left
 	gone     bool // the client's last event is queued or handled
 	cut      bool // no more of it
+	faulty   bool // the client broke the protocol
 }
 
 type earlyFrame struct {
@@ -188,14 +189,16 @@ func (c *connection) remove() {
 	r.touch(true)
 	c.credit.stop()
 	if c.sock != nil {
-		hangUp(r.em, c.sock)
+		hangUp(r.em, c.sock, c.faulty)
 	}
 }
 
-// hangUp closes a socket once its outbox is empty, or after a moment.
-func hangUp(e *Emulator, s *socket) {
+// hangUp closes a socket once its outbox is empty, or after a moment. What a
+// faulty client still sends is read a little longer and thrown away: closing on
+// it would reset the connection, and the client might never read why.
+func hangUp(e *Emulator, s *socket, faulty bool) {
 	s.out.Flush()
-	if s.out.Size() == 0 {
+	if s.out.Size() == 0 && !faulty {
 		_ = s.Close()
 		return
 	}
@@ -206,6 +209,9 @@ func hangUp(e *Emulator, s *socket) {
 		case <-s.out.Empty():
 		case <-t.C:
 		case <-e.ctx.Done():
+		}
+		if faulty {
+			s.linger(e.ctx)
 		}
 		_ = s.Close()
 	})
@@ -357,8 +363,7 @@ func (c *connection) pong(data string) {
 	if c.cut || c.sent {
 		return
 	}
-	c.sock.out.Add(func(b []byte) []byte { return appendFrame(b, websocket.PongMessage, []byte(data)) })
-	c.mark()
+	c.queue(c.sock.out.Add(func(b []byte) []byte { return appendFrame(b, websocket.PongMessage, []byte(data)) }), len(data))
 }
 
 func (c *connection) autoRespond(response string, data []byte) {
@@ -421,7 +426,7 @@ func (c *connection) closing(code int, reason string, clean bool) {
 // fault runs OnError for a connection that broke the protocol. gorilla has sent
 // the close frame.
 func (c *connection) fault(code int, text string) {
-	end := func() { c.sent = true; c.end(code, text, false) }
+	end := func() { c.sent, c.faulty = true, true; c.end(code, text, false) }
 	c.room.enqueue(&event{
 		kind: kindError, conn: c,
 		payload: &wire.Faulted{Connection: c.key, Text: text},

@@ -27,6 +27,8 @@ type exchange struct {
 	req    *http.Request // of App.Handler: for an upgrade
 	w      http.ResponseWriter
 	taken  chan struct{} // closed when a WebSocket took the request over
+	using  sync.WaitGroup
+	back   bool // no more upgrades: the server wants req and w back
 
 	// Of a room that fetches.
 	caller *generation
@@ -141,6 +143,30 @@ func (x *exchange) servedBy() *generation {
 	return x.gen
 }
 
+// upgrades notes that an upgrade begins or ends to use req and w. It reports
+// false where they are not to be had any more.
+func (x *exchange) upgrades(begin bool) bool {
+	if !begin {
+		x.using.Done()
+		return true
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.back {
+		return false
+	}
+	x.using.Add(1)
+	return true
+}
+
+// handedBack returns when nobody uses req and w any more, and nobody will.
+func (x *exchange) handedBack() {
+	x.mu.Lock()
+	x.back = true
+	x.mu.Unlock()
+	x.using.Wait()
+}
+
 // sendTo notes which generation serves the exchange, and reports whether
 // anybody still waits for it.
 func (x *exchange) sendTo(g *generation) bool {
@@ -219,6 +245,9 @@ type body struct {
 	first []byte
 	more  bool
 	ended chan struct{} // closed when the reader has ended; nil: there was none
+
+	mu   sync.Mutex
+	over bool // the reader reads no more
 }
 
 // readFirst reads until the body is whole, or large enough, or slow. What comes
@@ -241,6 +270,11 @@ func (e *Emulator) readFirst(ctx context.Context, x *exchange, w http.ResponseWr
 		for {
 			buf := make([]byte, 32<<10)
 			n, err := b.src.Read(buf)
+			if err != nil {
+				b.mu.Lock()
+				b.over = true
+				b.mu.Unlock()
+			}
 			select {
 			case parts <- part{buf[:n], err}:
 			case <-handed:
@@ -294,12 +328,11 @@ func (b *body) stop(w http.ResponseWriter) {
 		return
 	}
 	b.x.window.Fail(wire.ErrReset)
-	select {
-	case <-b.ended:
-		return
-	default:
+	b.mu.Lock()
+	if !b.over { // otherwise the server itself may read by now, to see the client leave
+		_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
 	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
+	b.mu.Unlock()
 	<-b.ended
 }
 

@@ -178,8 +178,13 @@ func (e *Emulator) upgrade(g *generation, m *wire.Upgrade) {
 		answer(&wire.Failure{Code: wire.CodeTooLarge, Text: nameTooLong(m.To.Name)})
 		return
 	}
+	if !x.upgrades(true) {
+		answer(&wire.Failure{Code: wire.CodeClosed, Text: "the client of this request has gone"})
+		return
+	}
 	// The handler's goroutine waits meanwhile, so w and req are ours.
 	e.work.Go(func() {
+		defer x.upgrades(false)
 		f := e.connect(x.w, x.req, m.To, m.Request, m.Props, wire.Kebab(m.To.Binding))
 		if f == nil {
 			x.forget()
@@ -203,11 +208,14 @@ func (e *Emulator) serveHandler(g *generation, w http.ResponseWriter, r *http.Re
 		return
 	}
 	g.serve(x)
+	defer func() { // answer may panic
+		g.unserve(x)
+		x.handedBack()
+		b.stop(w)
+	}()
 	g.link.Send(&wire.Serve{Stream: x.id, Request: toWire(r, b)})
 	g.link.Flush()
 	x.answer(ctx, w, func() inspect.Header { return inspect.Header{Generation: g.number} }, r)
-	g.unserve(x)
-	b.stop(w)
 }
 
 // checkUpgrade says what is wrong with a WebSocket handshake, before any hook

@@ -1,7 +1,9 @@
 package emulator
 
 import (
+	"context"
 	"encoding/binary"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -56,6 +58,18 @@ func (s *socket) SetWriteDeadline(t time.Time) error {
 		return s.Conn.SetWriteDeadline(t)
 	}
 	return nil
+}
+
+// lingerLimit is how long the rest of what a faulty client sends is read.
+const lingerLimit = time.Second
+
+func (s *socket) linger(ctx context.Context) {
+	defer context.AfterFunc(ctx, func() { _ = s.Close() })()
+	if tcp, ok := s.Conn.(*net.TCPConn); ok {
+		_ = tcp.CloseWrite()
+	}
+	_ = s.SetReadDeadline(time.Now().Add(lingerLimit))
+	_, _ = io.Copy(io.Discard, s.Conn)
 }
 
 // writeBuffers let idle WebSockets share gorilla's write buffers; it only

@@ -292,6 +292,9 @@ func (m *Exception) fields(c *coder) {
 	c.uint(&m.Instance)
 	c.str(&m.Hook)
 	c.failure(&m.Err)
+	if m.Err == nil {
+		m.Err = new(Failure) // readers rely on it
+	}
 }
 
 func (m *Send) fields(c *coder) {
