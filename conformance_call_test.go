@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -172,6 +173,34 @@ func TestARingOfCallsFailsAtOnceNamingItsRooms(t *testing.T) {
 		if got := c.ask("ask b ask c echo no ring"); got != "no ring" {
 			t.Errorf("got %q", got)
 		}
+	})
+}
+
+func TestOnlyATurnThatWaitsIsPartOfARing(t *testing.T) {
+	conform(t, func(t *testing.T, h *harness) {
+		c := h.dial("lab/a")
+		// The turn ends while b's answer, or the call, still goes on.
+		c.do("fetch-later b stream both wait gate; echo over")
+		c.want("200")
+		c.do("ask-later b wait gate2")
+		h.keptBy("lab/b", "1 Stream")
+		if got := h.verb("lab/c", "ask d ask a echo free"); got != "free" {
+			t.Errorf("got %q", got)
+		}
+		h.open("gate")
+		h.open("gate2")
+		texts := []string{c.recv(), c.recv()}
+		slices.Sort(texts)
+		if strings.Join(texts, ",") != "waiting,waiting\nover\n" {
+			t.Errorf("got %q", texts)
+		}
+	})
+	conform(t, func(t *testing.T, h *harness) {
+		c := h.dial("lab/a")
+		c.do("fetch-later b stream then gate ask a echo back")
+		c.want("200")
+		h.open("gate")
+		c.want("waiting\nback\n") // b waits for a, and a no longer for b
 	})
 }
 

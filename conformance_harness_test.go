@@ -143,7 +143,7 @@ func slow(s *setup) { s.slow = true }
 func needsProcess(t *testing.T, row func(t *testing.T, h *harness), change ...func(*setup)) {
 	t.Helper()
 	t.Run("in-process", func(t *testing.T) {
-		t.Skip("in one process with the emulator a panic in a user's goroutine or an exit ends the program, and a hung hook leaks (design 6.10)")
+		t.Skip("in one process with the emulator a panic in a user's goroutine or an exit ends the program, and a hung hook leaks")
 	})
 	t.Run("process", func(t *testing.T) { row(t, newHarness(t, true, change)) })
 }

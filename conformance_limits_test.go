@@ -60,6 +60,27 @@ func TestAClientThatDoesNotReadIsClosedAndCostsOthersNothing(t *testing.T) {
 	}, slow)
 }
 
+func TestAClientThatPingsAndNeverReadsIsClosed(t *testing.T) {
+	conform(t, func(t *testing.T, h *harness) {
+		c := h.dial("lab/a", deaf)
+		var pings []byte
+		for range 1000 {
+			pings = append(pings, 0x89, 0x80|125, 0, 0, 0, 0)
+			pings = append(pings, repeat(125)...)
+		}
+		conn := c.ws.NetConn()
+		for range 400 { // 50 MB of answers
+			_ = conn.SetWriteDeadline(time.Now().Add(patience))
+			if _, err := conn.Write(pings); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.ws.SetPongHandler(func(string) error { return nil })
+		c.listen()
+		c.closed(1013, "too slow: the client did not read what was sent to it")
+	})
+}
+
 func TestAClientThatFloodsAHungRoomIsNoLongerReadFrom(t *testing.T) {
 	conform(t, func(t *testing.T, h *harness) {
 		c, other := h.dial("lab/a"), h.dial("lab/b")

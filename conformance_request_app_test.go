@@ -139,6 +139,39 @@ var requestVerbs = map[string]func(l *Lab, ctx context.Context, c *cmd, arg stri
 		c.say(fmt.Sprintf("%d %s", resp.StatusCode, strings.TrimSpace(line)))
 		return resp.Body.Close()
 	},
+	"fetch-later": func(l *Lab, ctx context.Context, c *cmd, arg string) error { // says the status, and the body when it is whole
+		name, verb := two(arg)
+		r, err := http.NewRequestWithContext(l.Context(), http.MethodGet, "http://room/?do="+url.QueryEscape(verb), nil)
+		if err != nil {
+			return err
+		}
+		resp, err := (&Stub{wire.Address{Binding: "Lab", Name: name}}).Fetch(r.WithContext(inTurn{l.Context(), ctx}))
+		if err != nil {
+			return err
+		}
+		c.say(fmt.Sprint(resp.StatusCode))
+		l.WaitUntil(func(context.Context) error {
+			defer resp.Body.Close()
+			b, err := io.ReadAll(resp.Body)
+			l.Broadcast(Text(string(b)))
+			return err
+		})
+		return nil
+	},
+	"ask-later": func(l *Lab, ctx context.Context, c *cmd, arg string) error { // on a goroutine, with the turn's context
+		name, verb := two(arg)
+		begun := make(chan struct{})
+		go func() {
+			close(begun)
+			result, err := Call[string](inTurn{l.Context(), ctx}, &Stub{wire.Address{Binding: "Lab", Name: name}}, "Run", verb)
+			if err != nil {
+				result = outcome(err)
+			}
+			l.Broadcast(Text(result))
+		}()
+		<-begun
+		return nil
+	},
 	"relay": func(_ *Lab, ctx context.Context, c *cmd, arg string) error { // relay NAME VERB: the body goes there, the answer comes back
 		name, verb := two(arg)
 		r, err := http.NewRequestWithContext(ctx, c.r.Method, "http://room/?do="+url.QueryEscape(verb), c.r.Body)
@@ -153,6 +186,14 @@ var requestVerbs = map[string]func(l *Lab, ctx context.Context, c *cmd, arg stri
 		return mirror(c.w, resp.Body)
 	},
 }
+
+// inTurn is a context that lasts longer than the turn whose values it has.
+type inTurn struct {
+	context.Context
+	turn context.Context
+}
+
+func (c inTurn) Value(key any) any { return c.turn.Value(key) }
 
 func mirror(w http.ResponseWriter, src io.Reader) error {
 	buf := make([]byte, 64<<10)

@@ -198,6 +198,20 @@ func TestBodiesOfEverySizeArriveWhole(t *testing.T) {
 	})
 }
 
+func TestAConnectionIsUsedAgainAfterARequestWithABody(t *testing.T) {
+	conform(t, func(t *testing.T, h *harness) {
+		parallel(t, 4, func(int) error {
+			for i := range 500 {
+				resp, err := h.do(h.request(http.MethodPost, "/parties/lab/a/?do=echo+x", strings.NewReader("not read by anybody")))
+				if err != nil || resp.status != 200 || resp.body != "x" {
+					return fmt.Errorf("request %d: %+v, %v", i, resp, err)
+				}
+			}
+			return nil
+		})
+	})
+}
+
 func TestAnUploadHoldsTheRoomOnlyOnceAMegabyteOfItIsThere(t *testing.T) {
 	conform(t, func(t *testing.T, h *harness) {
 		up, src := io.Pipe()

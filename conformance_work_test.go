@@ -130,7 +130,7 @@ func TestAfterFuncRunsAsATurnWhenItIsDue(t *testing.T) {
 		h.advance(time.Millisecond)
 		c.want("1s", "first")
 		h.turns("lab/a", "timer", 1)
-		h.advance(time.Minute)
+		h.advance(2 * time.Second)
 		c.want("3s")
 		c.do("after 0s echo at once")
 		c.want("at once")
