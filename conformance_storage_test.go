@@ -153,6 +153,7 @@ func TestAnAlarmFiresAtItsTimeAndWakesItsRoom(t *testing.T) {
 		c.do("alarm in 1m")
 		h.wantStep("keeper/a", "alarm?", "1m0s")
 		c.want("alarm is 1m0s")
+		h.turns("keeper/a", "request", 1)
 		h.advance(time.Minute - time.Millisecond)
 		if n := len(h.alarmTimes("keeper/a")); n != 0 {
 			t.Errorf("fired %d times too early", n)
