@@ -173,7 +173,7 @@ func (l *Lab) OnError(_ context.Context, conn *Connection, err error) {
 	l.note("OnError %s ready=%d %v", conn.ID, conn.ReadyState(), err)
 }
 
-func (l *Lab) OnException(_ context.Context, err error) { l.note("OnException %v", err) }
+func (l *Lab) OnException(_ context.Context, err error) { l.note("OnException %.1000v", err) }
 
 func (l *Lab) OnRequest(w http.ResponseWriter, r *http.Request) {
 	say := func(s string) { _, _ = io.WriteString(w, s) }
@@ -363,7 +363,22 @@ func init() {
 		},
 
 		// Failing.
-		"fail":   func(_ *Lab, _ context.Context, _ *cmd, arg string) error { return errors.New(arg) },
+		"fail": func(_ *Lab, _ context.Context, _ *cmd, arg string) error { return errors.New(arg) },
+		"fail-large": func(_ *Lab, _ context.Context, _ *cmd, arg string) error {
+			n, err := strconv.Atoi(arg)
+			if err != nil {
+				return err
+			}
+			return errors.New(string(repeat(n)))
+		},
+		"log-large": func(l *Lab, _ context.Context, _ *cmd, arg string) error {
+			n, err := strconv.Atoi(arg)
+			if err != nil {
+				return err
+			}
+			l.Log().Info(string(repeat(n)))
+			return nil
+		},
 		"panic":  func(_ *Lab, _ context.Context, _ *cmd, arg string) error { panic(arg) },
 		"throw":  func(_ *Lab, _ context.Context, _ *cmd, arg string) error { panic(errors.New(arg)) },
 		"goexit": func(*Lab, context.Context, *cmd, string) error { runtime.Goexit(); return nil },
@@ -500,6 +515,14 @@ func init() {
 				ids = append(ids, conn.ID)
 			}
 			c.say(fmt.Sprint(ids))
+			return nil
+		},
+		"count-connections": func(l *Lab, _ context.Context, c *cmd, _ string) error {
+			n := 0
+			for range l.Connections() {
+				n++
+			}
+			c.say(strconv.Itoa(n))
 			return nil
 		},
 		"find": func(l *Lab, _ context.Context, c *cmd, arg string) error {

@@ -137,6 +137,26 @@ func TestOnStartThatFailsWhenAMessageWakesTheRoomLosesThatMessageOnly(t *testing
 	})
 }
 
+func TestConnectionsThatWentWhileOnStartFailedAreNotListed(t *testing.T) {
+	conform(t, func(t *testing.T, h *harness) {
+		gone, stays := h.dial("lab/a"), h.dial("lab/a")
+		h.turns("lab/a", "connect", 2)
+		h.advance(idleSpan)
+		h.asleepAt("lab/a", 1, idleSpan)
+		h.verb("awake/opener", "plan a 1 fail boom")
+		gone.close(4000, "bye") // wakes the room, in vain
+		gone.closed(4000, "bye")
+		await(h, func(e *inspect.ConnectionClosed) bool { return e.Connection == gone.id })
+		come := h.dial("lab/a")
+		if got := stays.ask("list"); got != "["+stays.id+" "+come.id+"]" {
+			t.Errorf("connections %s, want %s and %s", got, stays.id, come.id)
+		}
+		if got := stays.ask("started a"); got != "3" {
+			t.Errorf("OnStart ran %s times", got)
+		}
+	})
+}
+
 func TestTheClientSeesTheConnectionOpenOnlyAfterOnConnect(t *testing.T) {
 	conform(t, func(t *testing.T, h *harness) {
 		other := h.dial("lab/a")

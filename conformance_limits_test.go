@@ -176,3 +176,66 @@ func TestARoomThatFloodsSlowsDownItselfOnly(t *testing.T) {
 		h.turns("lab/a", "message", 1)
 	})
 }
+
+func TestAnErrorOrALogLineOfManyMegabytesIsCutAndCostsNobody(t *testing.T) {
+	conform(t, func(t *testing.T, h *harness) {
+		c := h.dial("lab/a")
+		const n = 42 << 20 // more than any message between the processes may have
+		want := fmt.Sprintf("xxx... (%d bytes more)", n-64<<10)
+		c.do(fmt.Sprintf("fail-large %d", n))
+		if e := await(h, in[*inspect.Exception]("lab/a")); len(e.Error) > 70<<10 || !strings.HasSuffix(e.Error, want) {
+			t.Errorf("an error of %d bytes", len(e.Error))
+		}
+		c.do(fmt.Sprintf("log-large %d", n))
+		if e := await(h, func(e *inspect.Log) bool { return strings.HasPrefix(e.Text, "xxx") }); len(e.Text) > 70<<10 || !strings.HasSuffix(e.Text, want) {
+			t.Errorf("a line of %d bytes", len(e.Text))
+		}
+		frame, err := lookIn(h, "lab/a", query("connect", fmt.Sprintf("fail-large %d", n)))
+		if err != nil || len(frame) > 70<<10 {
+			t.Errorf("a frame of %d bytes, %v", len(frame), err)
+		}
+		if resp := h.get(fmt.Sprintf("/parties/lab/a/?do=header-large+%d", n)); resp.status != 500 || len(resp.header["X-Large"]) > 0 {
+			t.Errorf("status %d", resp.status)
+		}
+		contains(t, c.ask("props-large b"), "error [too large]: too large: props of 44040194 bytes")
+		if got := c.ask("echo alive"); got != "alive" {
+			t.Errorf("got %q", got)
+		}
+		if n := len(events[*inspect.Crash](h, nil)); n > 0 {
+			t.Error("the process was ended for it")
+		}
+	})
+}
+
+func TestARoomWhoseConnectionsHaveMoreStateThanAMessageHoldsWakesUp(t *testing.T) {
+	if testing.Short() {
+		t.Skip("2,700 connections")
+	}
+	needsProcess(t, func(t *testing.T, h *harness) {
+		const n = 2700 // with 16 kB of state each: 44 MB
+		all := make([]*client, n)
+		parallel(t, 8, func(w int) error {
+			for i := w; i < n; i += 8 {
+				c, _, err := h.connect("lab/a", query("connect", "set-large 16384"))
+				if err != nil {
+					return err
+				}
+				if s, err := c.next(); s != "ok" {
+					return fmt.Errorf("%q, %v", s, err)
+				}
+				all[i] = c
+			}
+			return nil
+		})
+		awaitN(h, n, in[*inspect.ConnectionOpened]("lab/a"))
+		h.turns("lab/a", "connect", n)
+		h.advance(idleSpan)
+		h.asleepAt("lab/a", 1, idleSpan)
+		all[0].send("count-connections")
+		all[0].want(fmt.Sprint(n))
+		all[n-1].send("state")
+		if got := all[n-1].recv(); len(got) < 16000 {
+			t.Errorf("state of %d bytes", len(got))
+		}
+	})
+}

@@ -42,6 +42,18 @@ var requestVerbs = map[string]func(l *Lab, ctx context.Context, c *cmd, arg stri
 		c.w.Header().Add(name, value)
 		return nil
 	},
+	"header-large": func(_ *Lab, _ context.Context, c *cmd, arg string) error {
+		var n int
+		if _, err := fmt.Sscan(arg, &n); err != nil {
+			return err
+		}
+		c.w.Header().Set("X-Large", string(repeat(n)))
+		return nil
+	},
+	"props-large": func(_ *Lab, ctx context.Context, c *cmd, name string) error {
+		_, err := ServerByName(ctx, "Lab", name, StubOptions{Props: string(repeat(42 << 20))})
+		return c.report(err)
+	},
 	"status": func(_ *Lab, _ context.Context, c *cmd, arg string) error {
 		var code int
 		if _, err := fmt.Sscan(arg, &code); err != nil {
@@ -67,8 +79,10 @@ var requestVerbs = map[string]func(l *Lab, ctx context.Context, c *cmd, arg stri
 		if _, err := fmt.Sscan(arg, &n); err != nil {
 			return err
 		}
-		_, err := c.w.Write(repeat(n))
-		return err
+		if _, err := c.w.Write(repeat(n)); err != nil {
+			c.say("") // nothing more goes either
+		}
+		return nil
 	},
 	"flush": func(_ *Lab, _ context.Context, c *cmd, arg string) error {
 		c.say(arg)

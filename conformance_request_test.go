@@ -284,6 +284,18 @@ func TestABodyThatBreaksOffIsAnErrorForItsReader(t *testing.T) {
 	})
 }
 
+func TestAClientThatGoesAwayInTheMiddleOfItsBodyEndsItsStream(t *testing.T) {
+	conform(t, func(t *testing.T, h *harness) {
+		conn := h.tcp()
+		fmt.Fprintf(conn, "POST /parties/lab/a/?do=stream+until-gone HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n%s", repeat(1<<20+1000))
+		h.turns("lab/a", "request", 1)
+		h.keptBy("lab/a", "1 Stream")
+		_ = conn.Close()
+		h.verb("awake/opener", "wait cancelled a")
+		h.eventuallyAsleep("lab/a", 0)
+	})
+}
+
 // stream opens a request and returns its answer's lines.
 func (h *harness) stream(ctx context.Context, path string) (*http.Response, *bufio.Scanner) {
 	h.t.Helper()
@@ -415,6 +427,18 @@ func TestStreamFindsItsRequestBehindMiddlewareAndRefusesOthers(t *testing.T) {
 		contains(t, h.get("/parties/lab/a/?do=both+stream+echo+x%3B+stream+echo+y").body, "Stream was already called for this request")
 		contains(t, h.get("/parties/lab/a/?do=stream-elsewhere").body, "Stream cannot find the request behind a")
 	}, inDevelopment)
+}
+
+func TestEvictionEndsAHookThatWritesMoreThanIsRead(t *testing.T) {
+	conform(t, func(t *testing.T, h *harness) {
+		conn := h.tcp() // which nobody reads
+		fmt.Fprint(conn, "GET /parties/lab/a/?do=both+log+begun%3B+both+write+50000000%3B+open+written HTTP/1.1\r\nHost: x\r\n\r\n")
+		h.logged("lab/a", "begun", 1)
+		if err := h.Evict("lab/a"); err != nil {
+			t.Fatal(err)
+		}
+		h.verb("awake/opener", "wait written")
+	})
 }
 
 func TestAnAnswerIsNoFasterThanItsReader(t *testing.T) {

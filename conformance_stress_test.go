@@ -3,8 +3,10 @@
 package party
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -162,8 +164,14 @@ func TestForcingRoomsInTheMiddleOfEverythingLosesNoConnectionAndNoTurnForEver(t 
 			})
 		}
 		r := rand.New(rand.NewPCG(2, 2))
-		for range 300 {
+		for i := range 300 {
 			room := rooms[r.IntN(len(rooms))]
+			if h.process && i%100 == 50 {
+				if err := h.Crash(); err != nil {
+					t.Error(err)
+				}
+				awaitN[*inspect.GenerationStarted](h, i/100+2, nil)
+			}
 			switch r.IntN(4) {
 			case 0:
 				_ = h.Evict(room)
@@ -174,7 +182,9 @@ func TestForcingRoomsInTheMiddleOfEverythingLosesNoConnectionAndNoTurnForEver(t 
 			case 3:
 				h.advance(time.Duration(r.IntN(20)) * time.Second)
 			}
-			h.verb("lab/pace", "echo x")
+			if _, err := h.do(h.request(http.MethodGet, "/parties/lab/pace/?do=echo+x", nil)); err != nil {
+				t.Error(err)
+			}
 		}
 		stop()
 		ended := make(chan struct{})
@@ -193,4 +203,77 @@ func TestForcingRoomsInTheMiddleOfEverythingLosesNoConnectionAndNoTurnForEver(t 
 			}
 		}
 	})
+}
+
+func TestRequestsThatBreakOffAtAnyMomentLeaveNothing(t *testing.T) {
+	verbs := []string{
+		"mirror", "body", "echo x", "write 300000", "stream mirror", "stream until-gone", "relay b mirror", "relay c stream mirror",
+		"relay a body", "fetch c write 500000", "both flush x; panic y", "stream write 2000000", "stream fail x",
+		"fetch-and-close b stream until-gone", "fetch-later b stream write 100000", "status 204", "goexit", "abort x",
+	}
+	rooms := []string{"lab/a", "lab/b", "lab/c"}
+	for _, app := range []string{"lab", "routed"} {
+		t.Run(app, func(t *testing.T) {
+			conform(t, func(t *testing.T, h *harness) {
+				parallel(t, 8, func(i int) error {
+					r := rand.New(rand.NewPCG(3, uint64(i)))
+					for range 25 {
+						h.breakOff(r, rooms[r.IntN(len(rooms))], verbs[r.IntN(len(verbs))])
+						if r.IntN(10) == 0 {
+							_ = h.Evict(rooms[r.IntN(len(rooms))])
+						}
+					}
+					return nil
+				})
+				for _, room := range rooms {
+					_ = h.Hibernate(room, false) // so that each starts again, or has not slept
+					n := len(events(h, in[*inspect.RoomHibernated](room)))
+					if got := h.verb(room, "echo x"); got != "x" {
+						t.Errorf("%s: %q", room, got)
+					}
+					h.eventually(func() bool {
+						h.advance(idleSpan)
+						h.verb("awake/other", "echo x")
+						return len(events(h, in[*inspect.RoomHibernated](room))) > n
+					}, func() string { return fmt.Sprintf("%s: %v", room, h.Hibernate(room, false)) })
+				}
+			}, func(s *setup) { s.app = app })
+		})
+	}
+}
+
+// breakOff sends a request with some body, reads some of its answer, or does
+// not, all for a random time.
+func (h *harness) breakOff(r *rand.Rand, room, verb string) {
+	ctx, cancel := context.WithTimeout(h.t.Context(), time.Duration(r.IntN(100))*time.Millisecond)
+	defer cancel()
+	var body io.Reader
+	switch r.IntN(4) {
+	case 0:
+		body = bytes.NewReader(repeat(r.IntN(1 << 20)))
+	case 1:
+		from, to := io.Pipe()
+		parts := r.IntN(5)
+		go func() {
+			for range parts {
+				_, _ = to.Write(repeat(100000))
+			}
+			<-ctx.Done()
+			_ = to.Close()
+		}()
+		body = from
+	case 2:
+		body = bytes.NewReader(repeat(10))
+	}
+	resp, err := h.client.Do(h.request(http.MethodPost, "/parties/"+room+"/?do="+url.QueryEscape(verb), body).WithContext(ctx))
+	if err != nil {
+		return
+	}
+	switch r.IntN(3) {
+	case 0:
+		_, _ = io.Copy(io.Discard, resp.Body)
+	case 1:
+		_, _ = io.CopyN(io.Discard, resp.Body, 1000)
+	}
+	_ = resp.Body.Close()
 }

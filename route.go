@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/goparty/party/emulator/guest"
 	"github.com/goparty/party/emulator/wire"
@@ -158,10 +160,10 @@ func forward(w http.ResponseWriter, r *http.Request, to wire.Address, lobby Lobb
 	var resp *http.Response
 	err = retry(ctx, opts.Retry, to, func() error {
 		if body != nil {
-			if !body.rewind() {
-				return errors.New("the request's body is too large to send it again")
+			if body.lost.Load() {
+				return errReplay
 			}
-			r.Body = body
+			r.Body = &replay{body: body}
 		}
 		resp, err = guest.Fetch(ctx, to, r, props)
 		return err
@@ -174,6 +176,9 @@ func forward(w http.ResponseWriter, r *http.Request, to wire.Address, lobby Lobb
 	return nil
 }
 
+// maxProps bounds props, which travel with every request.
+const maxProps = 1 << 20
+
 func encodeProps(v any) ([]byte, error) {
 	if v == nil {
 		return nil, nil
@@ -181,6 +186,9 @@ func encodeProps(v any) ([]byte, error) {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return nil, fmt.Errorf("props: %w", err)
+	}
+	if len(b) > maxProps {
+		return nil, fmt.Errorf("%w: props of %d bytes; at most %d are allowed: keep large things in storage", ErrTooLarge, len(b), maxProps)
 	}
 	return b, nil
 }
@@ -215,16 +223,21 @@ func copyResponse(w http.ResponseWriter, resp *http.Response) {
 }
 
 // replayBody keeps what was read of a request's body, so that a retry can send
-// it again, up to a bound.
+// it again, up to a bound. The attempt before may still be reading when the
+// next begins; what it reads is the next one's too.
 type replayBody struct {
-	src   io.ReadCloser
-	kept  []byte
-	at    int
-	lost  bool // more was read than kept
-	begun bool
+	lost atomic.Bool // more was read than kept
+
+	mu   sync.Mutex
+	src  io.ReadCloser
+	kept []byte
+	read int   // bytes, kept or not
+	err  error // how the source ended
 }
 
 const replayLimit = 1 << 20
+
+var errReplay = errors.New("the request's body is too large to send it again")
 
 func newReplayBody(src io.ReadCloser) *replayBody {
 	if src == nil || src == http.NoBody {
@@ -233,35 +246,41 @@ func newReplayBody(src io.ReadCloser) *replayBody {
 	return &replayBody{src: src}
 }
 
-func (b *replayBody) rewind() bool {
-	if !b.begun {
-		b.begun = true
-		return true
-	}
-	b.at = 0
-	return !b.lost
+// replay is the body of one attempt.
+type replay struct {
+	body *replayBody
+	at   int
 }
 
-func (b *replayBody) Read(p []byte) (int, error) {
-	if b.at < len(b.kept) && !b.lost {
-		n := copy(p, b.kept[b.at:])
-		b.at += n
+func (r *replay) Read(p []byte) (int, error) {
+	b := r.body
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case r.at < b.read && b.lost.Load():
+		return 0, errReplay
+	case r.at < b.read:
+		n := copy(p, b.kept[r.at:])
+		r.at += n
 		return n, nil
+	case b.err != nil:
+		return 0, b.err
 	}
 	n, err := b.src.Read(p)
+	r.at, b.read, b.err = r.at+n, b.read+n, err
 	if len(b.kept)+n > replayLimit {
-		b.kept, b.lost = nil, true
+		b.lost.Store(true)
+		b.kept = nil
 	}
-	if !b.lost {
+	if !b.lost.Load() {
 		b.kept = append(b.kept, p[:n]...)
-		b.at = len(b.kept)
 	}
 	return n, err
 }
 
 // Close leaves the source open: a retry may go on reading it, and the server
 // closes it after the request.
-func (b *replayBody) Close() error { return nil }
+func (r *replay) Close() error { return nil }
 
 // corsWriter adds the CORS headers when the head is written, so that neither a
 // hook nor the room can lose them.

@@ -27,6 +27,7 @@ type exchange struct {
 	req    *http.Request // of App.Handler: for an upgrade
 	w      http.ResponseWriter
 	taken  chan struct{} // closed when a WebSocket took the request over
+	broken chan struct{} // closed when the request's body broke off
 	using  sync.WaitGroup
 	back   bool // no more upgrades: the server wants req and w back
 
@@ -44,7 +45,7 @@ type exchange struct {
 }
 
 func (e *Emulator) newExchange() *exchange {
-	x := &exchange{em: e, id: e.next.Add(1) << 1, more: make(chan struct{}, 1)}
+	x := &exchange{em: e, id: e.next.Add(1) << 1, more: make(chan struct{}, 1), broken: make(chan struct{})}
 	e.mu.Lock()
 	e.exchanges[x.id] = x
 	e.mu.Unlock()
@@ -319,6 +320,7 @@ func (b *body) pass(ctx context.Context, data []byte, err error) {
 		b.x.chunk(nil, true, "")
 	case err != nil:
 		b.x.chunk(nil, true, "the client's request broke off: "+err.Error())
+		close(b.x.broken) // while a body is on its way, nothing else tells that the client left
 	}
 }
 
@@ -347,6 +349,14 @@ func (x *exchange) answer(ctx context.Context, w http.ResponseWriter, h func() i
 		case <-ctx.Done():
 			x.cancel()
 			a.done("the client went away")
+			return
+		case <-x.broken:
+			x.cancel()
+			a.done("the client's request broke off")
+			if a.status != 0 {
+				panic(http.ErrAbortHandler)
+			}
+			http.Error(w, "the request's body broke off", http.StatusBadRequest)
 			return
 		case <-x.em.ctx.Done():
 			x.cancel()

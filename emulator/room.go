@@ -223,14 +223,27 @@ func (r *room) sendStart() {
 	r.inst.atGuest++
 	r.inst.gen.turns.Add(1)
 	r.sent++
-	m := &wire.Start{Instance: r.inst.number, Address: r.address, ID: r.id, Props: r.props, Turn: r.em.next.Add(1)}
+	m := wire.Start{Instance: r.inst.number, Address: r.address, ID: r.id, Props: r.props, Turn: r.em.next.Add(1)}
+	size := 0
 	for _, c := range r.conns {
-		if c.listed() {
-			m.Connections = append(m.Connections, c.wire())
+		if !c.listed() {
+			continue
+		}
+		v := c.wire()
+		m.Connections = append(m.Connections, v)
+		if size += len(v.ID) + len(v.URI) + len(v.State); size > startShare {
+			part := m
+			part.More = true
+			r.tell(&part)
+			m.Connections, size = nil, 0
 		}
 	}
-	r.tell(m)
+	r.tell(&m)
 }
+
+// startShare is how much of its connections one message tells a starting
+// instance. A room may have more than one message can hold.
+const startShare = wire.MaxFrame / 4
 
 // startDone is the end of OnStart. Where it failed, the event that wanted the
 // room fails, and the next one tries again.

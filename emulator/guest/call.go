@@ -202,7 +202,7 @@ func Bindings(ctx context.Context) []string {
 // Log writes a line that belongs to no room.
 func Log(ctx context.Context, level int, text string) {
 	if g := of(ctx); g != nil {
-		g.link.Send(&wire.Log{Level: level, Text: text})
+		g.link.Send(&wire.Log{Level: level, Text: cut(text)})
 		g.link.Flush()
 	}
 }

@@ -225,6 +225,9 @@ func (g *Guest) start(m *wire.Start) {
 		g.instances[m.Instance] = in
 		g.mu.Unlock()
 	}
+	if !in.meet(m) {
+		return
+	}
 	in.enqueue(&wire.Turn{Instance: m.Instance, Turn: m.Turn, Clock: wire.Time{Offset: g.offset.Load(), Fixed: g.fixed.Load()}, Event: m})
 }
 
@@ -307,6 +310,6 @@ func (g *Guest) beat() {
 }
 
 func (g *Guest) log(instance uint64, level slog.Level, text string) {
-	g.link.Send(&wire.Log{Instance: instance, Level: int(level), Text: text})
+	g.link.Send(&wire.Log{Instance: instance, Level: int(level), Text: cut(text)})
 	g.flushSoon()
 }

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,6 +51,7 @@ type Instance struct {
 	props   []byte
 	conns   []*Conn // in the order they came
 	byKey   map[uint64]*Conn
+	told    []wire.Connection // of a Start that is not whole yet
 	timers  map[uint64]func(context.Context)
 	asked   map[uint64]*asked
 	invoked []byte // result of the running Invoke
@@ -65,12 +67,40 @@ func newInstance(g *Guest, class *Class, m *wire.Start) *Instance {
 	}
 	ctx, cancel := context.WithCancelCause(g.ctx)
 	in.ctx, in.cancel = instanceContext{ctx, in}, cancel
-	for _, c := range m.Connections {
-		in.add(newConn(in, c))
-	}
 	in.storage = &Storage{in: in}
 	in.object = class.New(in)
 	return in
+}
+
+// meet tells the instance which connections there are, and reports whether it
+// knows them all. Where OnStart failed before, some may have gone since.
+func (in *Instance) meet(m *wire.Start) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.told = append(in.told, m.Connections...)
+	if m.More {
+		return false
+	}
+	there := make(map[uint64]bool, len(in.told))
+	for _, c := range in.told {
+		there[c.Key] = true
+		if in.byKey[c.Key] == nil {
+			in.add(newConn(in, c))
+		}
+	}
+	in.told = nil
+	in.conns = slices.DeleteFunc(in.conns, func(c *Conn) bool {
+		if there[c.key] {
+			return false
+		}
+		c.ready = Closed
+		delete(in.byKey, c.key)
+		return true
+	})
+	if m.Props != nil {
+		in.props = m.Props
+	}
+	return true
 }
 
 // Context is cancelled when the instance leaves memory.

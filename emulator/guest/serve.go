@@ -267,7 +267,23 @@ func (x *exchange) WriteHeader(status int) {
 	default:
 		x.status = status
 		x.header = x.header.Clone() // what is changed from here on is too late
+		if n := headerSize(x.header); n > maxHeader {
+			x.warn(fmt.Sprintf("an answer's header of %d bytes; at most %d are allowed: the client gets status 500 without it", n, maxHeader))
+			x.status, x.header = http.StatusInternalServerError, http.Header{}
+		}
 	}
+}
+
+// maxHeader bounds the header of an answer.
+const maxHeader = 1 << 20
+
+func headerSize(h http.Header) (n int) {
+	for k, values := range h {
+		for _, v := range values {
+			n += len(k) + len(v)
+		}
+	}
+	return n
 }
 
 func (x *exchange) warn(text string) {
@@ -306,8 +322,12 @@ func (x *exchange) Write(b []byte) (int, error) {
 	for len(x.buf)+len(b) >= writeBuffer {
 		take := min(len(b), writeBuffer-len(x.buf))
 		x.buf, b = append(x.buf, b[:take]...), b[take:]
-		if x.flush(false); x.err != nil {
+		x.flush(false)
+		switch {
+		case x.err != nil:
 			return n - len(b), x.err
+		case x.fenced():
+			return n - len(b), errGone
 		}
 	}
 	x.buf = append(x.buf, b...)

@@ -257,11 +257,22 @@ func trimStack(s string) string {
 	return s
 }
 
+// maxText bounds an error or a line of the log on its way: somebody's message
+// may be part of it, and no frame is to become too large by that.
+const maxText = 64 << 10
+
+func cut(s string) string {
+	if len(s) <= maxText {
+		return s
+	}
+	return fmt.Sprintf("%s... (%d bytes more)", strings.ToValidUTF8(s[:maxText], ""), len(s)-maxText)
+}
+
 func toFailure(err error) *wire.Failure {
-	f := &wire.Failure{Text: err.Error()}
+	f := &wire.Failure{Text: cut(err.Error())}
 	var p *Panic
 	if errors.As(err, &p) {
-		f.Stack = p.Stack
+		f.Stack = cut(p.Stack)
 	}
 	var r *remoteError
 	if errors.As(err, &r) && f.Stack == "" {

@@ -22,6 +22,7 @@ type Start struct {
 	ID          string // 64 hex digits
 	Props       []byte // JSON; nil: none
 	Connections []Connection
+	More        bool // another Start brings the rest of them, and then runs
 	Turn        uint64
 }
 
@@ -153,6 +154,7 @@ func (m *Start) fields(c *coder) {
 	c.str(&m.ID)
 	c.bytes(&m.Props)
 	list(c, &m.Connections, func(v *Connection) { v.fields(c) })
+	c.bool(&m.More)
 	c.uint(&m.Turn)
 }
 
