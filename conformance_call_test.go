@@ -223,8 +223,8 @@ func TestOfTwoRoomsThatCallEachOtherAtOnceOneIsTold(t *testing.T) {
 
 func TestACallToARoomThatIsEvictedMeanwhileIsRetryable(t *testing.T) {
 	for name, force := range map[string]func(h *harness, room string) error{
-		"evicted": func(h *harness, room string) error { return h.Evict(room) },
-		"aborted": func(h *harness, room string) error { return h.Abort(room) },
+		"evicted": func(h *harness, room string) error { return h.Evict(t.Context(), room) },
+		"aborted": func(h *harness, room string) error { return h.Abort(t.Context(), room) },
 	} {
 		for _, verb := range []string{"ask b both log begun; wait gate", "fetch b both log begun; wait gate"} {
 			t.Run(name+" "+strings.Fields(verb)[0], func(t *testing.T) {
@@ -252,7 +252,7 @@ func TestACallThatHadNotBegunRunsOnceInTheNextInstance(t *testing.T) {
 		busy.want("waiting")
 		c.send("ask b both log called; echo result")
 		h.keptBy("lab/b", "2 turns running or waiting")
-		if err := h.Evict("lab/b"); err != nil {
+		if err := h.Evict(t.Context(), "lab/b"); err != nil {
 			t.Fatal(err)
 		}
 		c.want("result")
@@ -270,7 +270,7 @@ func TestACallOfARoomThatLeftMemoryIsWithdrawn(t *testing.T) {
 		busy.want("waiting")
 		c.send("ask b log called")
 		h.keptBy("lab/b", "2 turns running or waiting")
-		if err := h.Evict("lab/a"); err != nil {
+		if err := h.Evict(t.Context(), "lab/a"); err != nil {
 			t.Fatal(err)
 		}
 		if got := c.ask("echo x"); got != "x" {
@@ -278,7 +278,7 @@ func TestACallOfARoomThatLeftMemoryIsWithdrawn(t *testing.T) {
 		}
 		// The withdrawal comes on its own way; what comes behind it is later.
 		h.eventually(func() bool {
-			err := h.Hibernate("lab/b", false)
+			err := h.Hibernate(t.Context(), "lab/b", false)
 			return err != nil && strings.Contains(err.Error(), "1 turn ")
 		})
 		h.open("gate")

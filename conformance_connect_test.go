@@ -311,7 +311,7 @@ func TestStateHasAtMost16384BytesWithIDTagsAndURI(t *testing.T) {
 					t.Errorf("16384 bytes: %s", got)
 				}
 				contains(t, c.ask("set-large 16385"), "error [too large]: too large:", "cannot be larger than 16384 bytes, and this is 16385")
-				if err := h.Hibernate(room, true); err != nil {
+				if err := h.Hibernate(t.Context(), room, true); err != nil {
 					t.Fatal(err)
 				}
 				if got := c.ask("state"); len(got) < 16000 {

@@ -3,6 +3,7 @@
 package party
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -30,7 +31,7 @@ func TestHibernateRefusesWithItsReasonsUnlessForced(t *testing.T) {
 				if n := len(events(h, in[*inspect.RoomHibernated](row.room))); n > 0 {
 					t.Fatal("it hibernated nonetheless")
 				}
-				if err := h.Hibernate(row.room, true); err != nil {
+				if err := h.Hibernate(t.Context(), row.room, true); err != nil {
 					t.Fatal(err)
 				}
 				if e := await(h, in[*inspect.RoomHibernated](row.room)); !e.Forced || e.Connections != 1 {
@@ -53,7 +54,7 @@ func TestAForcedHibernationSaysWhichTurnItLost(t *testing.T) {
 		c := h.dial("lab/a")
 		c.send("wait gate")
 		c.want("waiting")
-		if err := h.Hibernate("lab/a", true); err != nil {
+		if err := h.Hibernate(t.Context(), "lab/a", true); err != nil {
 			t.Fatal(err)
 		}
 		if e := await(h, in[*inspect.TurnLost]("lab/a")); e.Kind != "message" || e.Connection != c.id || !e.Forced {
@@ -65,11 +66,11 @@ func TestAForcedHibernationSaysWhichTurnItLost(t *testing.T) {
 func TestForcingARoomThatIsNotThereMakesNone(t *testing.T) {
 	conform(t, func(t *testing.T, h *harness) {
 		for _, name := range []string{"lab/never", "lab/asleep"} {
-			if err := h.Hibernate(name, false); err != nil {
+			if err := h.Hibernate(t.Context(), name, false); err != nil {
 				t.Errorf("Hibernate(%s): %v", name, err)
 			}
-			for verb, f := range map[string]func(string) error{"Evict": h.Evict, "Abort": h.Abort} {
-				if err := f(name); err == nil || !strings.Contains(err.Error(), name+": the room is not in memory") {
+			for verb, f := range map[string]func(context.Context, string) error{"Evict": h.Evict, "Abort": h.Abort} {
+				if err := f(t.Context(), name); err == nil || !strings.Contains(err.Error(), name+": the room is not in memory") {
 					t.Errorf("%s(%s): %v", verb, name, err)
 				}
 			}
@@ -77,7 +78,7 @@ func TestForcingARoomThatIsNotThereMakesNone(t *testing.T) {
 		for name, text := range map[string]string{
 			"nosuch/a": "no class answers at /parties/nosuch", "lab": "write party/name", "": "write party/name",
 		} {
-			if err := h.Evict(name); err == nil || !strings.Contains(err.Error(), text) {
+			if err := h.Evict(t.Context(), name); err == nil || !strings.Contains(err.Error(), text) {
 				t.Errorf("Evict(%q): %v", name, err)
 			}
 		}
@@ -112,7 +113,7 @@ func hung(h *harness, room string) (stuck, behind *client, answer chan response)
 func TestEvictionWorksOnARoomWhoseHookNeverReturns(t *testing.T) {
 	conform(t, func(t *testing.T, h *harness) {
 		stuck, behind, answer := hung(h, "lab/a")
-		if err := h.Evict("lab/a"); err != nil {
+		if err := h.Evict(t.Context(), "lab/a"); err != nil {
 			t.Fatal(err)
 		}
 		lost := await(h, in[*inspect.TurnLost]("lab/a"))
@@ -136,7 +137,7 @@ func TestEvictionWorksOnARoomWhoseHookNeverReturns(t *testing.T) {
 func TestAbortWorksOnARoomWhoseHookNeverReturns(t *testing.T) {
 	conform(t, func(t *testing.T, h *harness) {
 		stuck, behind, answer := hung(h, "lab/a")
-		if err := h.Abort("lab/a"); err != nil {
+		if err := h.Abort(t.Context(), "lab/a"); err != nil {
 			t.Fatal(err)
 		}
 		stuck.closed(1006, "")
@@ -158,9 +159,9 @@ func TestAbortWorksOnARoomWhoseHookNeverReturns(t *testing.T) {
 
 func TestTheContextOfAnInstanceEndsWhenItLeavesMemory(t *testing.T) {
 	for name, force := range map[string]func(h *harness) error{
-		"evict":     func(h *harness) error { return h.Evict("lab/a") },
-		"abort":     func(h *harness) error { return h.Abort("lab/a") },
-		"hibernate": func(h *harness) error { return h.Hibernate("lab/a", true) },
+		"evict":     func(h *harness) error { return h.Evict(t.Context(), "lab/a") },
+		"abort":     func(h *harness) error { return h.Abort(t.Context(), "lab/a") },
+		"hibernate": func(h *harness) error { return h.Hibernate(t.Context(), "lab/a", true) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			conform(t, func(t *testing.T, h *harness) {
@@ -180,7 +181,7 @@ func TestAnInstanceThatLeftMemoryGetsErrClosed(t *testing.T) {
 	conform(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
 		c.do("fenced gate")
-		if err := h.Evict("lab/a"); err != nil {
+		if err := h.Evict(t.Context(), "lab/a"); err != nil {
 			t.Fatal(err)
 		}
 		h.open("gate")
@@ -210,7 +211,7 @@ func TestAbortLeavesNothingOfAConnectionThatWasBeingOpened(t *testing.T) {
 		h.keptBy("lab/a", "3 turns running or waiting")
 		h.open("first")
 		c.want("waiting")
-		if err := h.Abort("lab/a"); err != nil {
+		if err := h.Abort(t.Context(), "lab/a"); err != nil {
 			t.Fatal(err)
 		}
 		if err := <-refused; err == nil {
@@ -295,7 +296,7 @@ func TestEvictionWorksOnARoomThatHangsInOnStart(t *testing.T) {
 			answer <- resp
 		}()
 		h.logged("lab/a", "OnStart waiting", 1)
-		if err := h.Evict("lab/a"); err != nil {
+		if err := h.Evict(t.Context(), "lab/a"); err != nil {
 			t.Fatal(err)
 		}
 		(<-answer).want(t, http.StatusOK, "2")

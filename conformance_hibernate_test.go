@@ -219,7 +219,7 @@ func (h *harness) keptBy(room, reason string) {
 	h.t.Helper()
 	var err error
 	h.eventually(func() bool {
-		err = h.Hibernate(room, false)
+		err = h.Hibernate(h.t.Context(), room, false)
 		return err != nil && strings.Contains(err.Error(), reason)
 	}, func() string { return fmt.Sprintf("%s is kept awake by %v, want %s", room, err, reason) })
 }
@@ -369,7 +369,7 @@ func TestOnlyAForcedEvictionCutsConnectionsThatCannotHibernate(t *testing.T) {
 		stays, cut := h.dial("lab/a"), h.dial("awake/a")
 		life := stays.ask("life")
 		for room, n := range map[string]int{"lab/a": 0, "awake/a": 1} {
-			if err := h.Evict(room); err != nil {
+			if err := h.Evict(t.Context(), room); err != nil {
 				t.Fatal(err)
 			}
 			if e := await(h, in[*inspect.RoomEvicted](room)); !e.Forced || e.Cut != n {

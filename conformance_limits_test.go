@@ -139,7 +139,7 @@ func TestEvictionSetsAFloodedRoomFree(t *testing.T) {
 			written <- err
 		}()
 		awaitN(h, 60, func(e *inspect.MessageIn) bool { return e.Connection == c.id })
-		if err := h.Evict("lab/a"); err != nil {
+		if err := h.Evict(t.Context(), "lab/a"); err != nil {
 			t.Fatal(err)
 		}
 		c.want(fmt.Sprint(n + 1)) // all of them, once, in the next instance

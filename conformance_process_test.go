@@ -329,7 +329,7 @@ func TestARoomThatSleepsDoesNotNoticeACrash(t *testing.T) {
 		h.turns("lab/a", "connect", 1)
 		h.advance(idleSpan)
 		h.asleepAt("lab/a", 1, idleSpan)
-		if err := h.Crash(); err != nil {
+		if err := h.Crash(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if e := await[*inspect.Crash](h, nil); e.Turns != 0 || e.Cut != 0 {
@@ -351,7 +351,7 @@ func TestCodeThatDoesNotStartAgainIsTriedWithGrowingDelays(t *testing.T) {
 		if err := os.WriteFile(file, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := h.Crash(); err != nil {
+		if err := h.Crash(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		failed := awaitN[*inspect.GenerationFailed](h, 3, nil)
@@ -361,7 +361,7 @@ func TestCodeThatDoesNotStartAgainIsTriedWithGrowingDelays(t *testing.T) {
 				t.Errorf("failure %d is tried again after %s, want %dms", i, failed[i].Retry, want)
 			}
 		}
-		if err := h.Crash(); err == nil || !strings.Contains(err.Error(), "no code is running") {
+		if err := h.Crash(t.Context()); err == nil || !strings.Contains(err.Error(), "no code is running") {
 			t.Errorf("%v", err)
 		}
 		c.send("echo patience")
@@ -378,7 +378,7 @@ func TestCodeThatDoesNotStartAgainIsTriedWithGrowingDelays(t *testing.T) {
 
 func TestACrashOfCodeInThisProcessIsRefused(t *testing.T) {
 	h := newHarness(t, false, nil)
-	if err := h.Crash(); err == nil || !strings.Contains(err.Error(), "the code runs in this very process, which a crash would end") {
+	if err := h.Crash(t.Context()); err == nil || !strings.Contains(err.Error(), "the code runs in this very process, which a crash would end") {
 		t.Errorf("%v", err)
 	}
 	if got := h.verb("lab/a", "echo x"); got != "x" {

@@ -434,7 +434,7 @@ func TestEvictionEndsAHookThatWritesMoreThanIsRead(t *testing.T) {
 		conn := h.tcp() // which nobody reads
 		fmt.Fprint(conn, "GET /parties/lab/a/?do=both+log+begun%3B+both+write+50000000%3B+open+written HTTP/1.1\r\nHost: x\r\n\r\n")
 		h.logged("lab/a", "begun", 1)
-		if err := h.Evict("lab/a"); err != nil {
+		if err := h.Evict(t.Context(), "lab/a"); err != nil {
 			t.Fatal(err)
 		}
 		h.verb("awake/opener", "wait written")
@@ -469,7 +469,7 @@ func TestEvictionCutsAnAnswerThatIsOnItsWay(t *testing.T) {
 			if !lines.Scan() || lines.Text() != "half" {
 				t.Fatalf("%q, %v", lines.Text(), lines.Err())
 			}
-			if err := h.Evict("lab/a"); err != nil {
+			if err := h.Evict(t.Context(), "lab/a"); err != nil {
 				t.Fatal(err)
 			}
 			for lines.Scan() {

@@ -258,7 +258,7 @@ func TestALostConnectionToTheRoomIsTriedAgain(t *testing.T) {
 		lose := func(n int) {
 			t.Helper()
 			h.logged("lab/a", "begun", n)
-			if err := h.Evict("lab/a"); err != nil {
+			if err := h.Evict(t.Context(), "lab/a"); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -118,15 +118,15 @@ func TestStorageOutlivesSleepEvictionAndRestart(t *testing.T) {
 		t.Run(room, func(t *testing.T) {
 			h := newHarness(t, separate, []func(*setup){state})
 			h.step(room, "put")
-			if err := h.Hibernate(room, true); err != nil {
+			if err := h.Hibernate(t.Context(), room, true); err != nil {
 				t.Fatal(err)
 			}
 			h.wantStep(room, "get", "1")
-			if err := h.Evict(room); err != nil {
+			if err := h.Evict(t.Context(), room); err != nil {
 				t.Fatal(err)
 			}
 			h.wantStep(room, "get", "1")
-			if err := h.Abort(room); err != nil {
+			if err := h.Abort(t.Context(), room); err != nil {
 				t.Fatal(err)
 			}
 			h.wantStep(room, "get", "1")
@@ -270,7 +270,7 @@ func TestARoomGoesBackToABookmark(t *testing.T) {
 	conform(t, func(t *testing.T, h *harness) {
 		restart := func() {
 			t.Helper()
-			if err := h.Abort("keeper/a"); err != nil {
+			if err := h.Abort(t.Context(), "keeper/a"); err != nil {
 				t.Fatal(err)
 			}
 		}

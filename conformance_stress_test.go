@@ -87,7 +87,7 @@ func TestCloseWhileCodeIsStartedAgain(t *testing.T) {
 		if err := os.WriteFile(file, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := h.Crash(); err != nil {
+		if err := h.Crash(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		await[*inspect.GenerationFailed](h, nil)
@@ -102,7 +102,7 @@ func TestCloseWhileCodeIsStartedAgain(t *testing.T) {
 		s.env = []string{fileVariable + "=" + file}
 	})
 	needsProcess(t, func(t *testing.T, h *harness) { // and just when it succeeds
-		if err := h.Crash(); err != nil {
+		if err := h.Crash(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if err := h.Close(t.Context()); err != nil {
@@ -167,18 +167,18 @@ func TestForcingRoomsInTheMiddleOfEverythingLosesNoConnectionAndNoTurnForEver(t 
 		for i := range 300 {
 			room := rooms[r.IntN(len(rooms))]
 			if h.process && i%100 == 50 {
-				if err := h.Crash(); err != nil {
+				if err := h.Crash(t.Context()); err != nil {
 					t.Error(err)
 				}
 				awaitN[*inspect.GenerationStarted](h, i/100+2, nil)
 			}
 			switch r.IntN(4) {
 			case 0:
-				_ = h.Evict(room)
+				_ = h.Evict(t.Context(), room)
 			case 1:
-				_ = h.Hibernate(room, r.IntN(2) == 0)
+				_ = h.Hibernate(t.Context(), room, r.IntN(2) == 0)
 			case 2:
-				_ = h.Abort(room)
+				_ = h.Abort(t.Context(), room)
 			case 3:
 				h.advance(time.Duration(r.IntN(20)) * time.Second)
 			}
@@ -195,7 +195,7 @@ func TestForcingRoomsInTheMiddleOfEverythingLosesNoConnectionAndNoTurnForEver(t 
 			t.Fatal("a connection is neither served nor closed")
 		}
 		for _, room := range rooms {
-			_ = h.Abort(room)
+			_ = h.Abort(t.Context(), room)
 			c := h.dial(room)
 			c.send("list")
 			if got := c.recv(); got != "["+c.id+"]" {
@@ -220,13 +220,13 @@ func TestRequestsThatBreakOffAtAnyMomentLeaveNothing(t *testing.T) {
 					for range 25 {
 						h.breakOff(r, rooms[r.IntN(len(rooms))], verbs[r.IntN(len(verbs))])
 						if r.IntN(10) == 0 {
-							_ = h.Evict(rooms[r.IntN(len(rooms))])
+							_ = h.Evict(t.Context(), rooms[r.IntN(len(rooms))])
 						}
 					}
 					return nil
 				})
 				for _, room := range rooms {
-					_ = h.Hibernate(room, false) // so that each starts again, or has not slept
+					_ = h.Hibernate(t.Context(), room, false) // so that each starts again, or has not slept
 					n := len(events(h, in[*inspect.RoomHibernated](room)))
 					if got := h.verb(room, "echo x"); got != "x" {
 						t.Errorf("%s: %q", room, got)
@@ -235,7 +235,7 @@ func TestRequestsThatBreakOffAtAnyMomentLeaveNothing(t *testing.T) {
 						h.advance(idleSpan)
 						h.verb("awake/other", "echo x")
 						return len(events(h, in[*inspect.RoomHibernated](room))) > n
-					}, func() string { return fmt.Sprintf("%s: %v", room, h.Hibernate(room, false)) })
+					}, func() string { return fmt.Sprintf("%s: %v", room, h.Hibernate(t.Context(), room, false)) })
 				}
 			}, func(s *setup) { s.app = app })
 		})

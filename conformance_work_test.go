@@ -224,7 +224,7 @@ func TestSleepEndsWithItsContextAndItsInstance(t *testing.T) {
 		h.asleepAt("lab/a", 1, idleSpan) // no timer is left
 		c.do("background both sleep 1h; open woken")
 		c.want("sleeping")
-		if err := h.Evict("lab/a"); err != nil {
+		if err := h.Evict(t.Context(), "lab/a"); err != nil {
 			t.Fatal(err)
 		}
 		h.verb("awake/opener", "wait woken")

@@ -156,9 +156,22 @@ func (e *Emulator) Events() *inspect.Stream { return e.events }
 // Clock is the rooms' clock. Move it with [Emulator.Advance].
 func (e *Emulator) Clock() *clock.Clock { return e.clock }
 
-// Advance moves the rooms' clock, running what falls due in order. settle, if
-// not nil, is called after each thing that fell due.
-func (e *Emulator) Advance(d time.Duration, settle func()) {
+// Advance moves the rooms' clock by d, which is not negative, and runs what
+// falls due in order. It returns the new time.
+func (e *Emulator) Advance(ctx context.Context, d time.Duration) (time.Time, error) {
+	if d < 0 {
+		return e.clock.Now(), errors.New("the clock cannot go back: alarms and timers have seen this time")
+	}
+	if err := ctx.Err(); err != nil {
+		return e.clock.Now(), err
+	}
+	e.AdvanceClock(d, nil)
+	return e.clock.Now(), nil
+}
+
+// AdvanceClock is Advance with settle, which, if not nil, is called after each
+// thing that fell due.
+func (e *Emulator) AdvanceClock(d time.Duration, settle func()) {
 	e.clock.Advance(d, e.tellClock, settle)
 	e.events.Publish(&inspect.ClockMoved{Header: inspect.Header{Forced: true}, By: d})
 }
@@ -347,8 +360,8 @@ var errNothing = errors.New("the room is not in memory")
 // Hibernate drops a room's memory and keeps its connections. It refuses, with
 // the reasons, a room that could not hibernate by itself, unless forced. A room
 // already asleep is fine.
-func (e *Emulator) Hibernate(name string, force bool) error {
-	return e.force(name, func(r *room) error {
+func (e *Emulator) Hibernate(ctx context.Context, name string, force bool) error {
+	return e.force(ctx, name, func(r *room) error {
 		if r.inst == nil {
 			return nil
 		}
@@ -362,8 +375,8 @@ func (e *Emulator) Hibernate(name string, force bool) error {
 
 // Evict drops a room's memory as the platform would: connections of classes
 // that hibernate stay, others are cut. It works on a room whose hook hangs.
-func (e *Emulator) Evict(name string) error {
-	return e.force(name, func(r *room) error {
+func (e *Emulator) Evict(ctx context.Context, name string) error {
+	return e.force(ctx, name, func(r *room) error {
 		if r.inst == nil {
 			return fmt.Errorf("%s: %w", r.name, errNothing)
 		}
@@ -374,8 +387,8 @@ func (e *Emulator) Evict(name string) error {
 
 // Abort resets a room: what is not committed is lost and every connection is
 // cut. It works on a room whose hook hangs.
-func (e *Emulator) Abort(name string) error {
-	return e.force(name, func(r *room) error {
+func (e *Emulator) Abort(ctx context.Context, name string) error {
+	return e.force(ctx, name, func(r *room) error {
 		if r.inst == nil && len(r.conns) == 0 {
 			return fmt.Errorf("%s: %w", r.name, errNothing)
 		}
@@ -385,7 +398,10 @@ func (e *Emulator) Abort(name string) error {
 }
 
 // force runs f as r's owner. A room that does not exist is not made for it.
-func (e *Emulator) force(name string, f func(r *room) error) error {
+func (e *Emulator) force(ctx context.Context, name string, f func(r *room) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	a, err := e.parse(name)
 	if err != nil {
 		return err
@@ -398,7 +414,7 @@ func (e *Emulator) force(name string, f func(r *room) error) error {
 		return f(r)
 	}
 	if !r.do(func() { err = f(r) }) {
-		return e.force(name, f) // forgotten meanwhile
+		return e.force(ctx, name, f) // forgotten meanwhile
 	}
 	return err
 }

@@ -399,7 +399,7 @@ func (g *generation) unfetch(stream uint64) {
 
 // Crash ends the process of the running code at once, as a bug would. Code in
 // this process cannot be ended.
-func (e *Emulator) Crash() error {
+func (e *Emulator) Crash(context.Context) error {
 	g := e.current()
 	switch {
 	case g == nil:
