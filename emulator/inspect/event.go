@@ -182,6 +182,29 @@ type (
 		Try     string        `json:"try"`
 		Took    time.Duration `json:"took_ns"`
 	}
+	// RoomReset: the room's storage and alarm were deleted.
+	RoomReset struct{ Header }
+	// ConnectionCut: somebody ended a WebSocket without a close frame.
+	ConnectionCut struct {
+		Header
+		Connection string `json:"connection"`
+	}
+	// ConnectionDelayed: what goes to and from a WebSocket takes longer now.
+	ConnectionDelayed struct {
+		Header
+		Connection string        `json:"connection"`
+		Delay      time.Duration `json:"delay_ns"` // 0: no longer
+	}
+	// CommitFailing: the room's next commit will fail.
+	CommitFailing struct{ Header }
+	// StorageWritten: somebody wrote to a room's storage between two turns.
+	StorageWritten struct {
+		Header
+		Key      string `json:"key,omitempty"`
+		Deleted  bool   `json:"deleted,omitempty"` // the key
+		SQL      string `json:"sql,omitempty"`     // instead of a key; its start
+		Affected int64  `json:"affected,omitempty"`
+	}
 	// ClockMoved: somebody advanced the rooms' clock.
 	ClockMoved struct {
 		Header
@@ -228,4 +251,9 @@ func (*GenerationStarted) Type() string { return "generation.started" }
 func (*GenerationFailed) Type() string  { return "generation.failed" }
 func (*Crash) Type() string             { return "crash" }
 func (*Ready) Type() string             { return "ready" }
+func (*RoomReset) Type() string         { return "room.reset" }
+func (*ConnectionCut) Type() string     { return "connection.cut" }
+func (*ConnectionDelayed) Type() string { return "connection.delayed" }
+func (*CommitFailing) Type() string     { return "commit.failing" }
+func (*StorageWritten) Type() string    { return "storage.written" }
 func (*ClockMoved) Type() string        { return "clock.moved" }

@@ -37,7 +37,7 @@ func Text(e Event) string {
 		if e.Reason != "" {
 			s += " " + strconv.Quote(e.Reason)
 		}
-		return s
+		return s + forced(e.Header)
 	case *MessageIn:
 		return fmt.Sprintf("%s -> %s", e.Connection, e.Payload.preview()) + auto(e.Auto)
 	case *MessageOut:
@@ -45,7 +45,7 @@ func Text(e Event) string {
 		if to == "" {
 			to = fmt.Sprintf("all %d", e.Count)
 		}
-		return fmt.Sprintf("%s <- %s", to, e.Payload.preview()) + auto(e.Auto)
+		return fmt.Sprintf("%s <- %s", to, e.Payload.preview()) + auto(e.Auto) + forced(e.Header)
 	case *Request:
 		s := fmt.Sprintf("%s %s %d in %s", e.Method, e.URL, e.Status, Span(e.Took))
 		if e.Error != "" {
@@ -64,9 +64,9 @@ func Text(e Event) string {
 		return "committed"
 	case *AlarmSet:
 		if e.Deleted {
-			return "alarm deleted"
+			return "alarm deleted" + forced(e.Header)
 		}
-		return "alarm set to " + e.At.Format(time.RFC3339Nano)
+		return "alarm set to " + e.At.Format(time.RFC3339Nano) + forced(e.Header)
 	case *AlarmFired:
 		if e.Retry > 0 {
 			return fmt.Sprintf("alarm fired, retry %d", e.Retry) + forced(e.Header)
@@ -99,7 +99,7 @@ func Text(e Event) string {
 		}
 		return s
 	case *Crash:
-		s := fmt.Sprintf("generation %d crashed: %s; %s lost%s", e.Generation, e.Reason, plural(e.Turns, "turn"), cut(e.Cut))
+		s := fmt.Sprintf("generation %d crashed: %s; %s lost%s", e.Generation, e.Reason, plural(e.Turns, "turn"), cut(e.Cut)) + forced(e.Header)
 		if e.Restarts {
 			s += "; starting it again"
 		}
@@ -107,12 +107,35 @@ func Text(e Event) string {
 			s += "\n" + e.Output
 		}
 		return s
+	case *RoomReset:
+		return "reset: its storage is deleted" + forced(e.Header)
+	case *ConnectionCut:
+		return e.Connection + " cut" + forced(e.Header)
+	case *ConnectionDelayed:
+		if e.Delay == 0 {
+			return e.Connection + " no longer delayed" + forced(e.Header)
+		}
+		return e.Connection + " delayed by " + Span(e.Delay) + forced(e.Header)
+	case *CommitFailing:
+		return "its next commit will fail" + forced(e.Header)
+	case *StorageWritten:
+		return e.text() + forced(e.Header)
 	case *ClockMoved:
 		return "clock moved by " + e.By.String()
 	case *Ready:
 		return e.text()
 	}
 	return e.Type()
+}
+
+func (e *StorageWritten) text() string {
+	switch {
+	case e.SQL != "":
+		return fmt.Sprintf("storage written by %q, %s", e.SQL, plural(int(e.Affected), "row"))
+	case e.Deleted:
+		return fmt.Sprintf("storage: %q deleted", e.Key)
+	}
+	return fmt.Sprintf("storage: %q written", e.Key)
 }
 
 func (e *Ready) text() string {

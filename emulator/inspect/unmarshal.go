@@ -1,0 +1,62 @@
+package inspect
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+)
+
+// ErrUnknownType is wrapped by the error for an event of a type that this
+// version does not know.
+var ErrUnknownType = errors.New("unknown type of event")
+
+// types has one event of each type.
+var types = func() map[string]reflect.Type {
+	all := map[string]reflect.Type{}
+	for _, e := range []Event{
+		&RoomStarted{}, &RoomHibernated{}, &RoomEvicted{}, &RoomAborted{}, &RoomReset{},
+		&ConnectionOpened{}, &ConnectionRefused{}, &ConnectionClosed{}, &ConnectionCut{}, &ConnectionDelayed{},
+		&MessageIn{}, &MessageOut{}, &Request{}, &Turn{}, &TurnLost{}, &Commit{}, &CommitFailing{}, &StorageWritten{},
+		&AlarmSet{}, &AlarmFired{}, &AlarmRetried{}, &AlarmGivenUp{}, &Log{}, &Exception{},
+		&GenerationStarted{}, &GenerationFailed{}, &Crash{}, &Ready{}, &ClockMoved{},
+	} {
+		all[e.Type()] = reflect.TypeOf(e).Elem()
+	}
+	return all
+}()
+
+// Unmarshal reads what [Marshal] wrote.
+func Unmarshal(line []byte) (Event, error) {
+	var head struct{ Type string }
+	if err := json.Unmarshal(line, &head); err != nil {
+		return nil, fmt.Errorf("this is no event: %w", err)
+	}
+	typ, ok := types[head.Type]
+	if !ok {
+		return nil, fmt.Errorf("%w %q", ErrUnknownType, head.Type)
+	}
+	e := reflect.New(typ).Interface().(Event)
+	if err := json.Unmarshal(line, e); err != nil {
+		return nil, fmt.Errorf("event %s: %w", head.Type, err)
+	}
+	var p *Payload
+	switch e := e.(type) {
+	case *MessageIn:
+		p = &e.Payload
+	case *MessageOut:
+		p = &e.Payload
+	default:
+		return e, nil
+	}
+	p.Data = []byte(p.Text)
+	if p.Binary {
+		var err error
+		if p.Data, err = hex.DecodeString(p.Hex); err != nil {
+			return nil, fmt.Errorf("event %s: hex: %w", head.Type, err)
+		}
+	}
+	p.Text, p.Hex = "", ""
+	return e, nil
+}
