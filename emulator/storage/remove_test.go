@@ -98,6 +98,7 @@ func TestRemoveUnderAReaderDeletesWhatIsThere(t *testing.T) {
 	check(t, d.Remove())
 	check(t, reader.Close())
 	same(t, "a", get(t, reader, "a"), "<none>")
+	check(t, reader.Close())
 	put(t, d, "b", "2")
 	commit(t, d)
 	same(t, "b", get(t, reader, "b"), "2")
