@@ -91,6 +91,14 @@ func (o *Outbox) AddShared(b []byte) int {
 	return o.size
 }
 
+// Through lets what is not written yet pass conn, which may keep it back,
+// instead of the connection that the outbox began with.
+func (o *Outbox) Through(conn net.Conn) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.conn, o.raw = conn, nil
+}
+
 // Size is how many bytes wait.
 func (o *Outbox) Size() int {
 	o.mu.Lock()
@@ -123,12 +131,12 @@ func (o *Outbox) Flush() {
 			go o.drain(chunk{})
 			return
 		}
-		c := o.chunks[0]
+		c, raw := o.chunks[0], o.raw
 		o.chunks = o.pop(o.chunks)
 		o.mu.Unlock()
 
 		o.now.data, o.now.n, o.now.err = c.data, 0, nil
-		err := o.raw.Write(o.attempt)
+		err := raw.Write(o.attempt)
 		if err == nil {
 			err = o.now.err
 		}
@@ -165,7 +173,10 @@ func (o *Outbox) pop(q []chunk) []chunk {
 // drain writes first and then everything that waits, blocking as it must.
 func (o *Outbox) drain(first chunk) {
 	if len(first.data) > 0 {
-		_, err := o.conn.Write(first.data)
+		o.mu.Lock()
+		conn := o.conn
+		o.mu.Unlock()
+		_, err := conn.Write(first.data)
 		o.mu.Lock()
 		o.written(len(first.data), err)
 		o.mu.Unlock()
@@ -180,7 +191,7 @@ func (o *Outbox) drain(first chunk) {
 			return
 		}
 		// A bounded share, so that Drop can still drop the rest.
-		n := min(len(o.chunks), 16)
+		n, conn := min(len(o.chunks), 16), o.conn
 		batch := make([]chunk, n)
 		copy(batch, o.chunks)
 		o.chunks = o.chunks[n:]
@@ -192,7 +203,7 @@ func (o *Outbox) drain(first chunk) {
 			bufs[i] = c.data
 			total += len(c.data)
 		}
-		_, err := bufs.WriteTo(o.conn)
+		_, err := bufs.WriteTo(conn)
 		o.mu.Lock()
 		o.written(total, err)
 		o.mu.Unlock()
