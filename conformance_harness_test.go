@@ -121,6 +121,7 @@ type harness struct {
 	*emulator.Emulator
 	t       *testing.T
 	process bool // the code runs in a process of its own
+	loader  emulator.Loader
 	addr    string
 	client  *http.Client
 	log     eventLog
@@ -196,6 +197,7 @@ func newHarness(t *testing.T, separate bool, change []func(*setup)) *harness {
 		}
 		loader = emulator.InProcess(p)
 	}
+	h.loader = loader
 	if err := h.Run(t.Context(), loader); err != nil {
 		t.Fatal(err)
 	}

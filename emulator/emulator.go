@@ -80,15 +80,26 @@ type Emulator struct {
 	work   sync.WaitGroup // goroutines that Close waits for
 	closed atomic.Bool
 
+	loading      sync.Mutex   // held while code is started
+	door         sync.RWMutex // read-held while a WebSocket is let into its class
+	restartDelay atomic.Int64 // before code that ended is started again the next time
+
 	// mu guards what follows. It is never held while a room's mailbox is
 	// drained or a link is written to.
 	mu         sync.RWMutex
 	rooms      map[wire.Address]*room
 	instances  map[uint64]*room
 	exchanges  map[uint64]*exchange
-	generation *generation   // nil: no code runs
-	reason     string        // why no code runs
-	changed    chan struct{} // closed when generation changes
+	generation *generation              // nil: no code runs
+	number     uint64                   // of the newest code that has served
+	loader     Loader                   // of that code
+	env        map[string]string        // what Server.Env reads
+	live       map[*generation]struct{} // those that run, also those that newer code replaces
+	reason     string                   // why no code runs
+	changed    chan struct{}            // closed when generation changes
+	reloads    int                      // that begin or wait to
+	yield      context.CancelFunc       // ends an attempt to start code again; nil: there was none
+	leaving    *changeover              // the last reload, while rooms still run older code
 }
 
 // New returns an emulator without code: requests wait for [Emulator.Run].
@@ -113,6 +124,8 @@ func New(c Config) *Emulator {
 		exchanges: map[uint64]*exchange{},
 		alarms:    map[wire.Address]*alarm{},
 		files:     newOpenFiles(c.OpenFiles),
+		live:      map[*generation]struct{}{},
+		env:       c.Env,
 		changed:   make(chan struct{}),
 	}
 	if c.Seed == 0 {
@@ -181,7 +194,7 @@ func (e *Emulator) tellClock() {
 	e.mu.RLock()
 	g := e.generation
 	e.mu.RUnlock()
-	if g != nil {
+	if g != nil { // what older code still runs hears of it by its turns
 		g.link.Send(&wire.SetClock{Clock: e.wireClock()})
 		g.link.Flush()
 	}
@@ -216,11 +229,11 @@ func (e *Emulator) Close(ctx context.Context) error {
 		}
 	}
 	e.mu.Lock()
-	g := e.generation
-	e.generation = nil
+	live := e.live
+	e.generation, e.live = nil, map[*generation]struct{}{}
 	e.mu.Unlock()
-	if g != nil {
-		g.guest.Close()
+	for g := range live {
+		g.close()
 	}
 	e.clock.Close()
 	e.work.Wait()

@@ -22,14 +22,15 @@ type exchange struct {
 	gen *generation
 
 	// Of a gateway client.
-	window wire.Window   // of the request's body
-	more   chan struct{} // capacity 1: parts has grown
-	req    *http.Request // of App.Handler: for an upgrade
-	w      http.ResponseWriter
-	taken  chan struct{} // closed when a WebSocket took the request over
-	broken chan struct{} // closed when the request's body broke off
-	using  sync.WaitGroup
-	back   bool // no more upgrades: the server wants req and w back
+	window  wire.Window   // of the request's body
+	more    chan struct{} // capacity 1: parts has grown
+	req     *http.Request // of App.Handler: for an upgrade
+	w       http.ResponseWriter
+	taken   chan struct{} // closed when a WebSocket took the request over
+	broken  chan struct{} // closed when the request's body broke off
+	using   sync.WaitGroup
+	back    bool        // no more upgrades: the server wants req and w back
+	answers atomic.Bool // the answer has begun
 
 	// Of a room that fetches.
 	caller *generation
@@ -71,6 +72,7 @@ func (x *exchange) respond(m *wire.Response) {
 	}
 	over := m.End || m.Err != nil
 	x.ended = over
+	x.answers.Store(true)
 	if x.caller == nil {
 		x.parts = append(x.parts, m)
 	}

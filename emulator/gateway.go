@@ -63,7 +63,7 @@ func (e *Emulator) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if g.handler {
-		e.serveHandler(g, w, r)
+		e.serveHandler(w, r)
 		return
 	}
 	party, name, ok := wire.SplitPath("parties", r.URL.EscapedPath())
@@ -195,11 +195,10 @@ func (e *Emulator) upgrade(g *generation, m *wire.Upgrade) {
 }
 
 // serveHandler brings a request to App.Handler.
-func (e *Emulator) serveHandler(g *generation, w http.ResponseWriter, r *http.Request) {
+func (e *Emulator) serveHandler(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
 	x := e.newExchange()
 	x.req, x.w, x.taken = r, w, make(chan struct{})
-	x.sendTo(g)
 	b, err := e.readFirst(ctx, x, w, r)
 	if err != nil {
 		x.cancel()
@@ -207,15 +206,41 @@ func (e *Emulator) serveHandler(g *generation, w http.ResponseWriter, r *http.Re
 		http.Error(w, "the request's body could not be read: "+err.Error(), http.StatusBadRequest)
 		return
 	}
-	g.serve(x)
 	defer func() { // answer may panic
-		g.unserve(x)
 		x.handedBack()
 		b.stop(w)
 	}()
+	g, err := e.serveBy(ctx, x)
+	if err != nil {
+		x.cancel()
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "the server's code is not running: "+err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	defer g.unserve(x)
 	g.link.Send(&wire.Serve{Stream: x.id, Request: toWire(r, b)})
 	g.link.Flush()
 	x.answer(ctx, w, func() inspect.Header { return inspect.Header{Generation: g.number} }, r)
+}
+
+// serveBy finds the code that serves a request of App.Handler: newer code may
+// have come while its body did.
+func (e *Emulator) serveBy(ctx context.Context, x *exchange) (*generation, error) {
+	ctx, cancel := context.WithTimeout(ctx, codeWait)
+	defer cancel()
+	for {
+		g, err := e.awaitCurrent(ctx)
+		switch {
+		case err != nil:
+			return nil, errors.New(e.whyNot())
+		case !g.handler:
+			return nil, errors.New("newer code has no App.Handler for it; try again")
+		}
+		x.sendTo(g)
+		if g.serve(x) {
+			return g, nil
+		}
+	}
 }
 
 // checkUpgrade says what is wrong with a WebSocket handshake, before any hook
@@ -272,6 +297,14 @@ func (e *Emulator) connect(w http.ResponseWriter, r *http.Request, to wire.Addre
 	// the room handles it alone. abandoned belongs to the room's owner.
 	decided := make(chan *wire.Failure, 1)
 	abandoned := false
+	e.door.RLock()
+	if g := e.current(); g != nil {
+		if f := g.refuse(to); f != nil {
+			e.door.RUnlock()
+			http.Error(w, f.Text, statusOf(f))
+			return nil
+		}
+	}
 	rm := e.post(to, do(func(r *room) {
 		c.room = r
 		if props != nil {
@@ -295,6 +328,7 @@ func (e *Emulator) connect(w http.ResponseWriter, r *http.Request, to wire.Addre
 			failed:  decide,
 		})
 	}))
+	e.door.RUnlock()
 	rm.drain()
 	var failure *wire.Failure
 	select {

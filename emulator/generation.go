@@ -38,6 +38,7 @@ type Guest interface {
 // generation is one run of the user's code.
 type generation struct {
 	number   uint64
+	since    time.Time
 	guest    Guest
 	link     wire.Link
 	classes  map[string]wire.Class // by binding
@@ -46,6 +47,8 @@ type generation struct {
 	handler  bool
 	callers  atomic.Int64 // calls that have not ended
 	pinged   atomic.Int64 // machine time of a ping not answered yet; 0: none
+	closing  atomic.Bool  // it is ended on purpose
+	fresh    freshness
 
 	// See flush.
 	turns atomic.Int64 // that lie with the guest
@@ -58,12 +61,16 @@ type generation struct {
 	calls   map[uint64]*call
 	waiting map[uint64]int         // calls, by the turn that made them
 	serving map[*exchange]struct{} // of App.Handler
+	inside  int                    // instances
+	retired bool                   // newer code serves, and every room knows
+	empty   chan struct{}          // closed once nothing needs retired code any more
 }
 
 func newGeneration(number uint64, g Guest) (*generation, error) {
 	gen := &generation{
-		number: number, guest: g, classes: map[string]wire.Class{}, parties: map[string]string{},
+		number: number, since: time.Now(), guest: g, classes: map[string]wire.Class{}, parties: map[string]string{},
 		fetches: map[uint64]*exchange{}, calls: map[uint64]*call{}, waiting: map[uint64]int{}, serving: map[*exchange]struct{}{},
+		empty: make(chan struct{}),
 	}
 	h := g.Hello()
 	gen.handler = h.Handler
@@ -122,42 +129,44 @@ func (e *Emulator) whyNot() string {
 	return e.reason
 }
 
-// setGeneration makes g, or nothing, the code that new instances run.
-func (e *Emulator) setGeneration(g *generation, reason string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.generation, e.reason = g, reason
-	close(e.changed)
-	e.changed = make(chan struct{})
-}
-
-// The delays before code that ended is started again.
-const (
-	restartFirst = 100 * time.Millisecond
-	restartMost  = 5 * time.Second
-	restartCalm  = 10 * time.Second // up for so long, and the delays start anew
-)
-
 // Run starts the code and keeps it running: when it ends it is started again,
 // at once the first time, then with growing delays. Run returns when the code
-// serves for the first time, or with the reason why it does not. It may be
-// called once.
+// serves for the first time, or with the reason why it does not; then it may be
+// called again.
 func (e *Emulator) Run(ctx context.Context, l Loader) error {
 	const number = 1
-	if err := e.open(); err != nil {
-		return err
+	e.loading.Lock()
+	defer e.loading.Unlock()
+	if e.Generation() != 0 {
+		return errors.New("code runs already: use Reload")
+	}
+	if e.store == nil {
+		if err := e.open(); err != nil {
+			return err
+		}
 	}
 	g, err := e.load(ctx, l, number)
 	if err != nil {
 		return err
 	}
 	if err := e.loadAlarms(); err != nil {
+		g.close()
+		e.gone(g)
 		return err
 	}
-	e.work.Go(func() { e.supervise(l, g) })
+	e.install(g, l)
 	return nil
 }
 
+// Generation is the number of the newest code that has served; 0: none has.
+func (e *Emulator) Generation() uint64 {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.number
+}
+
+// load starts code. Nothing runs on it before it is installed. The caller holds
+// loading.
 func (e *Emulator) load(ctx context.Context, l Loader, number uint64) (*generation, error) {
 	began := time.Now()
 	guest, err := l.Load(ctx, number)
@@ -169,17 +178,48 @@ func (e *Emulator) load(ctx context.Context, l Loader, number uint64) (*generati
 		guest.Close()
 		return nil, err
 	}
+	e.mu.Lock()
+	env := e.env
+	e.live[g] = struct{}{}
+	e.mu.Unlock()
 	// Messages may come before Run has returned the link.
 	linked := make(chan struct{})
 	handle, pause := e.receiver(g, linked)
-	g.link = guest.Run(&wire.Welcome{Generation: number, Debug: e.config.Debug, Env: e.config.Env, Clock: e.wireClock()}, handle, pause)
+	g.link = guest.Run(&wire.Welcome{Generation: number, Debug: e.config.Debug, Env: env, Clock: e.wireClock()}, handle, pause)
 	close(linked)
-	e.events.Publish(&inspect.GenerationStarted{Header: inspect.Header{Generation: number}, PID: guest.PID(), Took: time.Since(began)})
-	e.setGeneration(g, "")
 	if e.closed.Load() { // Close may have looked before there was a generation
-		guest.Close()
+		g.close()
+		e.gone(g)
+		return nil, errors.New("the emulator is stopping")
 	}
+	e.events.Publish(&inspect.GenerationStarted{Header: inspect.Header{Generation: number}, PID: guest.PID(), Took: time.Since(began)})
 	return g, nil
+}
+
+// install makes loaded code the one that new instances run, and returns what
+// ran before.
+func (e *Emulator) install(g *generation, l Loader) (old *generation) {
+	e.mu.Lock()
+	old = e.generation
+	e.generation, e.number, e.loader, e.reason = g, g.number, l, ""
+	close(e.changed)
+	e.changed = make(chan struct{})
+	e.mu.Unlock()
+	e.work.Go(func() { e.supervise(g) })
+	return old
+}
+
+// gone forgets a generation that has ended.
+func (e *Emulator) gone(g *generation) {
+	e.mu.Lock()
+	delete(e.live, g)
+	e.mu.Unlock()
+}
+
+// close ends the code on purpose.
+func (g *generation) close() {
+	g.closing.Store(true)
+	g.guest.Close()
 }
 
 // receiver returns what a guest's link calls. A guest in a process has one
@@ -206,45 +246,25 @@ func (e *Emulator) receiver(g *generation, linked chan struct{}) (handle func(wi
 		}
 }
 
-// supervise restarts code that ends.
-func (e *Emulator) supervise(l Loader, g *generation) {
-	delay := time.Duration(0)
+// supervise watches over code until it ends.
+func (e *Emulator) supervise(g *generation) {
 	up := time.Now()
 	beat := time.NewTicker(pingEvery)
 	defer beat.Stop()
-	for {
+	for running := true; running; {
 		select {
 		case <-e.ctx.Done():
 			return
 		case <-beat.C:
 			e.ping(g)
-			continue
 		case <-g.guest.Done():
-		}
-		if e.closed.Load() {
-			return
-		}
-		e.crashed(g)
-		if time.Since(up) > restartCalm {
-			delay = 0
-		}
-		for {
-			if !e.pause(delay) {
-				return
-			}
-			delay = min(max(2*delay, restartFirst), restartMost)
-			next, err := e.load(e.ctx, l, g.number)
-			if err == nil {
-				g, up = next, time.Now()
-				break
-			}
-			if e.closed.Load() {
-				return
-			}
-			e.setGeneration(nil, err.Error())
-			e.events.Publish(&inspect.GenerationFailed{Header: inspect.Header{Generation: g.number}, Reason: err.Error(), Retry: delay})
+			running = false
 		}
 	}
+	if e.closed.Load() || g.closing.Load() {
+		return
+	}
+	e.crashed(g, time.Since(up))
 }
 
 // pause waits for d of machine time; it reports false when the emulator closes.
@@ -315,43 +335,6 @@ func (g *generation) flushHeld() {
 
 func (g *generation) answered() { g.pinged.Store(0) }
 
-// crashed is the end of a generation that nobody asked for: the turns that ran
-// are lost, hibernatable connections stay, the others are cut.
-func (e *Emulator) crashed(g *generation) {
-	reason := "it ended"
-	if err := g.guest.Err(); err != nil {
-		reason = err.Error()
-	}
-	e.setGeneration(nil, "it crashed and is being started again: "+reason)
-	_ = g.link.Close()
-	turns, cut := 0, 0
-	for _, r := range e.allRooms() {
-		r.do(func() {
-			if r.inst == nil || r.inst.gen != g {
-				return
-			}
-			if len(r.inst.running) > 0 || r.inst.starting {
-				turns++
-			}
-			hibernates := r.class().Hibernate
-			if r.inst.starting {
-				r.failFirst("the server's process ended while " + r.name + " was starting")
-			}
-			suspects := max(0, len(r.inst.running)-1)
-			r.leave("lost with the server's process ("+reason+")", true)
-			r.suspects = suspects
-			if !hibernates {
-				cut += r.cutAll()
-			}
-		})
-	}
-	g.end()
-	e.events.Publish(&inspect.Crash{
-		Header: inspect.Header{Generation: g.number}, Reason: reason, Output: g.guest.Output(),
-		Turns: turns, Cut: cut, Restarts: true,
-	})
-}
-
 // end fails what the generation's own code waits for and what waits for its
 // App.Handler.
 func (g *generation) end() {
@@ -365,6 +348,11 @@ func (g *generation) end() {
 	for x := range serving {
 		x.fail(retryable("the server's process ended while it handled this"))
 	}
+	defer func() {
+		g.mu.Lock()
+		g.lookEmpty()
+		g.mu.Unlock()
+	}()
 	for _, x := range fetches {
 		x.cancel()
 	}
@@ -373,16 +361,49 @@ func (g *generation) end() {
 	}
 }
 
-func (g *generation) serve(x *exchange) {
+// serve enters a request of App.Handler. It reports false where the code takes
+// no more of them.
+func (g *generation) serve(x *exchange) bool {
 	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.retired {
+		return false
+	}
 	g.serving[x] = struct{}{}
-	g.mu.Unlock()
+	return true
 }
 
 func (g *generation) unserve(x *exchange) {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	delete(g.serving, x)
+	g.lookEmpty()
+}
+
+// enter and left count the instances.
+func (g *generation) enter() {
+	g.mu.Lock()
+	g.inside++
 	g.mu.Unlock()
+}
+
+func (g *generation) left() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.inside--
+	g.lookEmpty()
+}
+
+// lookEmpty must be called with mu held.
+func (g *generation) lookEmpty() {
+	if !g.retired || g.inside > 0 || len(g.serving) > 0 {
+		return
+	}
+	select {
+	case <-g.empty:
+	default:
+		close(g.empty)
+	}
 }
 
 func (g *generation) fetched(stream uint64) *exchange {
@@ -395,18 +416,4 @@ func (g *generation) unfetch(stream uint64) {
 	g.mu.Lock()
 	delete(g.fetches, stream)
 	g.mu.Unlock()
-}
-
-// Crash ends the process of the running code at once, as a bug would. Code in
-// this process cannot be ended.
-func (e *Emulator) Crash(context.Context) error {
-	g := e.current()
-	switch {
-	case g == nil:
-		return errors.New("no code is running")
-	case g.guest.PID() == 0:
-		return errors.New("the code runs in this very process, which a crash would end: run it with `party dev`, which gives it a process of its own")
-	}
-	g.guest.Close()
-	return nil
 }

@@ -42,6 +42,8 @@ func (e *Emulator) handle(g *generation, m wire.Message, b *batch) {
 		e.operate(m.Instance, m, b)
 	case *wire.Abort:
 		e.operate(m.Instance, m, b)
+	case *wire.Left:
+		e.operate(m.Instance, m, b)
 	case *wire.Get:
 		e.operate(m.Instance, m, b)
 	case *wire.List:
@@ -73,6 +75,7 @@ func (e *Emulator) handle(g *generation, m wire.Message, b *batch) {
 			e.operate(m.Instance, m, b)
 		} else if x := e.exchange(m.Stream); x != nil && x.servedBy() == g {
 			x.respond(m)
+			e.answered(g, "")
 		}
 	case *wire.Cancel:
 		if !g.cancelCall(m.ID) && m.Instance != 0 {
@@ -162,11 +165,13 @@ func (r *room) operate(m wire.Message) {
 				r.em.events.Missed()
 			}
 			c.send(opcode(m.Binary), data)
+			r.em.answered(in.gen, r.name)
 		}
 	case *wire.Done:
 		r.ended(m)
 	case *wire.Broadcast:
 		r.broadcast(m)
+		r.em.answered(in.gen, r.name)
 	case *wire.Close:
 		if c := r.connection(m.Connection); c != nil {
 			c.close(m.Code, m.Reason, closeLimit)
@@ -208,6 +213,8 @@ func (r *room) operate(m wire.Message) {
 		r.cancel(m.ID)
 	case *wire.Abort:
 		r.abort(m.Reason, false)
+	case *wire.Left:
+		r.givenBack(m)
 	case *wire.Response:
 		if x := in.streams[m.Stream]; x != nil {
 			if m.End {
@@ -215,6 +222,7 @@ func (r *room) operate(m wire.Message) {
 				r.touch(true)
 			}
 			x.respond(m)
+			r.em.answered(in.gen, r.name)
 		}
 	case *wire.Log:
 		r.em.events.Publish(&inspect.Log{Header: r.header(), Level: slog.Level(m.Level).String(), Text: m.Text})

@@ -47,12 +47,17 @@ type room struct {
 	// that crashed. They go to the next one by one: one of them may have done
 	// it, and is not to take the others along once more.
 	suspects int
+
+	wanted     bool // code is to start although nothing waits for a turn
+	keepsProps bool // new code is to find the props again
 }
 
 type autoResponse struct{ request, response string }
 
 // instance is one life of a room in a guest's memory.
 type instance struct {
+	succession
+
 	number   uint64
 	gen      *generation
 	started  bool // OnStart has run
@@ -84,12 +89,14 @@ func (r *room) header() inspect.Header {
 
 // forgettable reports whether the room is nothing any more.
 func (r *room) forgettable() bool {
-	return r.inst == nil && len(r.queue) == 0 && len(r.conns) == 0 && !r.waiting && r.db == nil && r.leaving == 0
+	return r.inst == nil && len(r.queue) == 0 && len(r.conns) == 0 && !r.waiting && r.db == nil && r.leaving == 0 &&
+		!r.wanted && !r.keepsProps
 }
 
 // settle is what an owner does whenever the mailbox is empty: send the guest
 // what can run, let everything leave, and see when the room may sleep.
 func (r *room) settle() {
+	r.moveOn()
 	r.pump()
 	for _, c := range r.dirty {
 		c.dirty = false
@@ -123,7 +130,7 @@ const window = 64
 // none.
 func (r *room) pump() {
 	r.queue = slices.DeleteFunc(r.queue, func(ev *event) bool { return ev.withdrawn })
-	if len(r.queue) == 0 || r.closing {
+	if len(r.queue) == 0 && !r.wanted || r.closing {
 		return
 	}
 	if r.inst == nil {
@@ -132,7 +139,15 @@ func (r *room) pump() {
 			r.awaitGeneration()
 			return
 		}
+		if _, ok := g.classes[r.address.Binding]; !ok {
+			r.classless(g)
+			return
+		}
 		r.start(g)
+		return
+	}
+	if r.inst.leaving {
+		r.pumpLeaving()
 		return
 	}
 	if r.inst.starting || r.inst.atGuest > 0 || len(r.inst.running) >= window {
@@ -146,8 +161,19 @@ func (r *room) pump() {
 	if n == 0 {
 		return
 	}
+	r.send(r.queue[:n])
+	clear(r.queue[:n])
+	r.queue = r.queue[n:]
+	if len(r.queue) == 0 {
+		r.queue = nil
+	}
+}
+
+// send brings turns to the guest.
+func (r *room) send(events []*event) {
+	n := len(events)
 	now := r.em.wireClock()
-	for _, ev := range r.queue[:n] {
+	for _, ev := range events {
 		ev.number = r.em.next.Add(1)
 		wanted := true
 		if ev.served != nil {
@@ -159,17 +185,26 @@ func (r *room) pump() {
 			r.tell(&wire.Reset{Stream: ev.served.id})
 		}
 	}
-	r.inst.running = append(r.inst.running, r.queue[:n]...)
+	r.inst.running = append(r.inst.running, events...)
 	r.inst.atGuest += n
 	r.inst.gen.turns.Add(int64(n))
 	r.sent += n
 	if len(r.inst.running) == n {
 		r.inst.began = time.Now()
 	}
-	clear(r.queue[:n])
-	r.queue = r.queue[n:]
-	if len(r.queue) == 0 {
-		r.queue = nil
+}
+
+// classless fails what waits for a room whose class the code does not have. An
+// alarm stays set: the class may come back.
+func (r *room) classless(g *generation) {
+	queue := r.queue
+	r.queue, r.wanted = nil, false
+	for _, ev := range queue {
+		if ev.kind == kindAlarm {
+			r.alarm = nil
+			continue
+		}
+		r.fail(ev, g.refuse(r.address))
 	}
 }
 
@@ -211,6 +246,9 @@ func (r *room) start(g *generation) {
 		timers: map[uint64]*clock.Entry{}, sleeps: map[uint64]*clock.Entry{},
 		holds: map[uint64]string{}, streams: map[uint64]*exchange{},
 	}
+	r.inst.renewed = r.wanted
+	r.wanted, r.keepsProps = false, false
+	g.enter()
 	r.em.bind(r.inst.number, r)
 	r.touch(true)
 	r.sendStart()
@@ -223,7 +261,8 @@ func (r *room) sendStart() {
 	r.inst.atGuest++
 	r.inst.gen.turns.Add(1)
 	r.sent++
-	m := wire.Start{Instance: r.inst.number, Address: r.address, ID: r.id, Props: r.props, Turn: r.em.next.Add(1)}
+	r.inst.startTurn = r.em.next.Add(1)
+	m := wire.Start{Instance: r.inst.number, Address: r.address, ID: r.id, Props: r.props, Turn: r.inst.startTurn}
 	size := 0
 	for _, c := range r.conns {
 		if !c.listed() {
@@ -253,14 +292,17 @@ func (r *room) startDone(m *wire.Done) {
 	if m.Err == nil {
 		r.inst.started = true
 		cause := "request"
-		if len(r.queue) > 0 {
+		switch {
+		case r.inst.renewed:
+			cause = "reload"
+		case len(r.queue) > 0:
 			cause = r.queue[0].kind
 		}
 		r.em.events.Publish(&inspect.RoomStarted{Header: r.header(), Cause: cause})
 		r.answerWakes()
 		return
 	}
-	if len(r.queue) > 0 {
+	if len(r.queue) > 0 && !r.inst.leaving {
 		ev := r.queue[0]
 		r.queue = r.queue[1:]
 		r.fail(ev, m.Err)
@@ -375,6 +417,7 @@ func (r *room) leave(reason string, loud bool) {
 		x.fail(retryable(r.name + " was " + reason + " while it answered this"))
 	}
 	r.inst = nil
+	in.gen.left()
 	r.flush = false
 	r.closeDatabase()
 	if r.idle != nil {

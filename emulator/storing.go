@@ -115,7 +115,7 @@ func (db *database) note(err error) {
 // commit.
 func (g *gate) passes(o operation) bool {
 	switch m := o.m.(type) {
-	case *wire.Log, *wire.Exception, *wire.Interrupt, *wire.Cancel, *wire.Sleep, *wire.Hold, *wire.RequestTurn, *wire.Abort:
+	case *wire.Log, *wire.Exception, *wire.Interrupt, *wire.Cancel, *wire.Sleep, *wire.Hold, *wire.RequestTurn, *wire.Abort, *wire.Left:
 		return true
 	case *wire.Send:
 		return g.output(o, len(m.Data))

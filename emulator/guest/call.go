@@ -207,14 +207,24 @@ func Log(ctx context.Context, level int, text string) {
 	}
 }
 
-// Upgrade lets the WebSocket of the request that App.Handler serves in ctx go to
-// a room. It returns once the connection is open, or was refused; either way
+// Upgrade lets the WebSocket of the request that App.Handler serves in outer go
+// to a room. It returns once the connection is open, or was refused; either way
 // the request is answered unless it returns an error.
-func Upgrade(ctx context.Context, to wire.Address, r *http.Request, props []byte) error {
-	x, _ := ctx.Value(exchangeKey).(*exchange)
+func Upgrade(outer context.Context, to wire.Address, r *http.Request, props []byte) error {
+	x, _ := outer.Value(exchangeKey).(*exchange)
 	if x == nil || x.instance != nil {
 		return errors.New("RouteRequest needs a request that App.Handler got: keep r's context when you make another request of it")
 	}
+	// New code taking over is no reason to turn a client away that waits at
+	// the door: only its going away is, or the user's own limit.
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(outer))
+	defer cancel(nil)
+	defer context.AfterFunc(outer, func() {
+		if err := context.Cause(outer); !errors.Is(err, errLeaving) || x.ctx.Err() != nil {
+			cancel(err)
+		}
+	})()
+	defer context.AfterFunc(x.ctx, func() { cancel(context.Cause(x.ctx)) })()
 	_, err := x.guest.ask(ctx, nil, func(id uint64) wire.Message {
 		return &wire.Upgrade{ID: id, Stream: x.stream, To: to, Request: toWire(r, r.URL.RequestURI()), Props: props}
 	})

@@ -157,6 +157,8 @@ func (g *Guest) Handle(m wire.Message) {
 		if in := g.instance(m.Instance); in != nil {
 			in.stop(m.Reason)
 		}
+	case *wire.Leave:
+		g.leave(m)
 	case *wire.Result:
 		g.answer(m.ID, m)
 	case *wire.Entries:

@@ -36,14 +36,16 @@ type Instance struct {
 
 	storage *Storage
 
-	guest  *Guest
-	class  *Class
-	object Object
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	fenced atomic.Bool
-	turn   atomic.Pointer[turn] // nil: none runs
-	gid    atomic.Int64         // goroutine that runs the turns
+	guest   *Guest
+	class   *Class
+	object  Object
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	staying context.Context // of background work; it ends before ctx where other code takes over
+	end     context.CancelCauseFunc
+	fenced  atomic.Bool
+	turn    atomic.Pointer[turn] // nil: none runs
+	gid     atomic.Int64         // goroutine that runs the turns
 
 	mu      sync.Mutex
 	queue   []*wire.Turn // turns that have not begun
@@ -67,6 +69,7 @@ func newInstance(g *Guest, class *Class, m *wire.Start) *Instance {
 	}
 	ctx, cancel := context.WithCancelCause(g.ctx)
 	in.ctx, in.cancel = instanceContext{ctx, in}, cancel
+	in.staying, in.end = context.WithCancelCause(in.ctx)
 	in.storage = &Storage{in: in}
 	in.object = class.New(in)
 	return in

@@ -24,9 +24,10 @@ type exchange struct {
 	instance *Instance // nil: App.Handler
 	stream   uint64
 	method   string
-	ctx      context.Context
+	ctx      context.Context // ends with the answer, or with the client
 	cancel   context.CancelCauseFunc
-	body     *wire.Inbox // nil: it came whole
+	leave    context.CancelCauseFunc // ends the request's own context, and the answer may still be written
+	body     *wire.Inbox             // nil: it came whole
 	window   wire.Window
 
 	header   http.Header
@@ -67,7 +68,8 @@ func (g *Guest) open(ctx context.Context, in *Instance, m *wire.Serve) (*exchang
 			g.flushSoon()
 		}()
 	}
-	r, err := newRequest(x.ctx, &m.Request, body)
+	ctx, x.leave = context.WithCancelCause(x.ctx)
+	r, err := newRequest(ctx, &m.Request, body)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -199,10 +201,11 @@ func (in *Instance) request(t *turn, m *wire.Serve) *wire.Failure {
 			x.flush(false)
 		}
 		f, ctx := x.streamed, in.streamContext(x)
+		context.AfterFunc(ctx, func() { x.leave(context.Cause(ctx)) })
 		in.background("Stream", func() error {
 			err := f(ctx, x)
 			if ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))) {
-				return nil // the client's going away is no failure
+				return nil // neither the client's going away nor new code is a failure
 			}
 			return err
 		}, func(err error) {
@@ -221,7 +224,7 @@ func (in *Instance) request(t *turn, m *wire.Serve) *wire.Failure {
 // streamContext ends with the request and belongs to the instance, but to no
 // turn: Do works in it.
 func (in *Instance) streamContext(x *exchange) context.Context {
-	ctx, cancel := context.WithCancelCause(in.ctx)
+	ctx, cancel := context.WithCancelCause(in.staying)
 	context.AfterFunc(x.ctx, func() { cancel(context.Cause(x.ctx)) })
 	return ctx
 }

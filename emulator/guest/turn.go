@@ -419,7 +419,7 @@ func (in *Instance) Sleep(ctx context.Context, d time.Duration) error {
 // WaitUntil runs f on a goroutine of its own and keeps the room awake until it
 // returns.
 func (in *Instance) WaitUntil(f func(context.Context) error) {
-	in.background("WaitUntil", func() error { return f(in.ctx) }, func(error) {})
+	in.background("WaitUntil", func() error { return f(in.staying) }, func(error) {})
 }
 
 // background runs f as work of the room that is no turn, then end with what
@@ -433,7 +433,7 @@ func (in *Instance) background(what string, f func() error, end func(error)) {
 	go func() {
 		err := fmt.Errorf("%s ended its goroutine (runtime.Goexit)", what)
 		defer func() {
-			if err != nil && !errors.Is(err, http.ErrAbortHandler) && !in.fenced.Load() {
+			if err != nil && !errors.Is(err, http.ErrAbortHandler) && !in.fenced.Load() && !in.ended(err) {
 				in.report(what, toFailure(err))
 			}
 			end(err)

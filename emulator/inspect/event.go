@@ -164,6 +164,72 @@ type (
 		Reason string        `json:"reason"`
 		Retry  time.Duration `json:"retry_ns,omitempty"` // it is tried again after this
 	}
+	// FilesChanged: files that the server is built from were saved.
+	FilesChanged struct {
+		Header
+		Files []string `json:"files"`          // the first few, relative to where the tool runs
+		Count int      `json:"count"`          // of all
+		Why   string   `json:"why,omitempty"`  // instead of files: "asked for"
+		Same  bool     `json:"same,omitempty"` // what was built last has the same content, so nothing is built
+	}
+	// BuildStarted: the user's package is being built.
+	BuildStarted struct {
+		Header
+		Package string `json:"package"`
+	}
+	// BuildDone: the build is there to be started.
+	BuildDone struct {
+		Header
+		How  string        `json:"how"` // what built it, such as "go build"
+		Took time.Duration `json:"took_ns"`
+	}
+	// BuildFailed: it does not compile. What served before goes on.
+	BuildFailed struct {
+		Header
+		Errors []BuildError  `json:"errors,omitempty"` // those with a position
+		Output string        `json:"output"`           // all that the compiler said
+		Took   time.Duration `json:"took_ns"`
+	}
+	// BuildCanceled: files changed again before the build had ended.
+	BuildCanceled struct {
+		Header
+		Took time.Duration `json:"took_ns"`
+	}
+	// Swapped: new code serves. Rooms where nothing ran have changed over.
+	Swapped struct {
+		Header
+		From    uint64        `json:"from"`
+		Changed int           `json:"changed"`           // rooms that left the older code
+		Waiting int           `json:"waiting,omitempty"` // rooms that do when what runs in them has ended
+		Cut     int           `json:"cut,omitempty"`     // connections, where that was asked for
+		Took    time.Duration `json:"took_ns"`           // since the new code had started
+		Total   time.Duration `json:"total_ns"`          // since the change was made
+	}
+	// Retired: no room runs the older code any more; it has ended.
+	Retired struct {
+		Header
+		Lost int           `json:"lost,omitempty"` // rooms where something had not ended in time
+		Took time.Duration `json:"took_ns"`        // since newer code served
+	}
+	// WorkLost: background work had not ended when newer code took over.
+	WorkLost struct {
+		Header
+		What   []string `json:"what"`
+		Reason string   `json:"reason"`
+	}
+	// ReloadFailed: new code did not start, or may not serve. That of Generation
+	// goes on.
+	ReloadFailed struct {
+		Header
+		Reason string        `json:"reason"`
+		Took   time.Duration `json:"took_ns"`
+	}
+	// FirstAnswer: the first message or response of new code is on its way to a
+	// client.
+	FirstAnswer struct {
+		Header
+		Total time.Duration `json:"total_ns"` // since the change was made
+	}
 	// Crash: the process of a generation ended.
 	Crash struct {
 		Header
@@ -212,6 +278,14 @@ type (
 	}
 )
 
+// BuildError is one thing that a compiler does not like.
+type BuildError struct {
+	File   string `json:"file"` // relative to where the tool runs
+	Line   int    `json:"line"`
+	Column int    `json:"column,omitempty"`
+	Text   string `json:"text"`
+}
+
 // ReadyClass is one class as clients reach it.
 type ReadyClass struct {
 	Class     string `json:"class"`
@@ -249,6 +323,16 @@ func (*Log) Type() string               { return "log" }
 func (*Exception) Type() string         { return "exception" }
 func (*GenerationStarted) Type() string { return "generation.started" }
 func (*GenerationFailed) Type() string  { return "generation.failed" }
+func (*FilesChanged) Type() string      { return "files.changed" }
+func (*BuildStarted) Type() string      { return "build.started" }
+func (*BuildDone) Type() string         { return "build.done" }
+func (*BuildFailed) Type() string       { return "build.failed" }
+func (*BuildCanceled) Type() string     { return "build.canceled" }
+func (*Swapped) Type() string           { return "reload.swapped" }
+func (*Retired) Type() string           { return "generation.retired" }
+func (*WorkLost) Type() string          { return "work.lost" }
+func (*ReloadFailed) Type() string      { return "reload.failed" }
+func (*FirstAnswer) Type() string       { return "reload.answered" }
 func (*Crash) Type() string             { return "crash" }
 func (*Ready) Type() string             { return "ready" }
 func (*RoomReset) Type() string         { return "room.reset" }

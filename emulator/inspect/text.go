@@ -98,6 +98,52 @@ func Text(e Event) string {
 			s += "; trying again in " + Span(e.Retry)
 		}
 		return s
+	case *FilesChanged:
+		s := e.Why
+		if s == "" {
+			s = strings.Join(e.Files, ", ")
+			if more := e.Count - len(e.Files); more > 0 {
+				s += fmt.Sprintf(" and %d more", more)
+			}
+			s += " changed"
+		}
+		if e.Same {
+			s += ", but nothing that is built from it: the code stays"
+		}
+		return s
+	case *BuildStarted:
+		return "building " + e.Package
+	case *BuildDone:
+		return fmt.Sprintf("built in %s by %s", Span(e.Took), e.How)
+	case *BuildFailed:
+		s := "does not compile"
+		if e.Generation > 0 {
+			s += fmt.Sprintf("; generation %d goes on", e.Generation)
+		}
+		return s + ":\n" + e.Output
+	case *BuildCanceled:
+		return "files changed again: the build starts anew"
+	case *Swapped:
+		s := fmt.Sprintf("generation %d serves", e.Generation)
+		if n := e.Changed + e.Waiting; n > 0 {
+			s += fmt.Sprintf(": %s took it in %s", plural(e.Changed, "room"), Span(e.Took))
+		}
+		if e.Waiting > 0 {
+			s += fmt.Sprintf(", %s will when what runs there has ended", plural(e.Waiting, "more room"))
+		}
+		return s + cut(e.Cut) + "; " + Span(e.Total) + " after the change"
+	case *Retired:
+		s := fmt.Sprintf("generation %d has ended", e.Generation)
+		if e.Lost > 0 {
+			s += fmt.Sprintf("; what still ran in %s is lost", plural(e.Lost, "room"))
+		}
+		return s
+	case *WorkLost:
+		return fmt.Sprintf("background work lost (%s): %s", strings.Join(e.What, ", "), e.Reason)
+	case *ReloadFailed:
+		return fmt.Sprintf("not reloaded, generation %d goes on: %s", e.Generation, e.Reason)
+	case *FirstAnswer:
+		return fmt.Sprintf("first answer of generation %d, %s after the change", e.Generation, Span(e.Total))
 	case *Crash:
 		s := fmt.Sprintf("generation %d crashed: %s; %s lost%s", e.Generation, e.Reason, plural(e.Turns, "turn"), cut(e.Cut)) + forced(e.Header)
 		if e.Restarts {

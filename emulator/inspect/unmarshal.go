@@ -20,6 +20,8 @@ var types = func() map[string]reflect.Type {
 		&ConnectionOpened{}, &ConnectionRefused{}, &ConnectionClosed{}, &ConnectionCut{}, &ConnectionDelayed{},
 		&MessageIn{}, &MessageOut{}, &Request{}, &Turn{}, &TurnLost{}, &Commit{}, &CommitFailing{}, &StorageWritten{},
 		&AlarmSet{}, &AlarmFired{}, &AlarmRetried{}, &AlarmGivenUp{}, &Log{}, &Exception{},
+		&FilesChanged{}, &BuildStarted{}, &BuildDone{}, &BuildFailed{}, &BuildCanceled{},
+		&Swapped{}, &Retired{}, &WorkLost{}, &ReloadFailed{}, &FirstAnswer{},
 		&GenerationStarted{}, &GenerationFailed{}, &Crash{}, &Ready{}, &ClockMoved{},
 	} {
 		all[e.Type()] = reflect.TypeOf(e).Elem()

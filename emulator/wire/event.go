@@ -107,6 +107,13 @@ type Result struct {
 // Ping asks a guest whether it still reads.
 type Ping struct{}
 
+// Leave prepares an instance for its end, because other code takes over: turns
+// that have not begun come back with [Left], and background work and streams
+// hear of it by their contexts. The running turn goes on, and so do turns that
+// Do asks for. Where Instance is 0, it is the request of App.Handler on Stream
+// whose context ends.
+type Leave struct{ Instance, Stream uint64 }
+
 func (*Welcome) kind() Kind  { return 1 }
 func (*SetClock) kind() Kind { return 2 }
 func (*Start) kind() Kind    { return 3 }
@@ -123,6 +130,7 @@ func (*RunDo) kind() Kind    { return 13 }
 func (*RunTimer) kind() Kind { return 14 }
 func (*Result) kind() Kind   { return 15 }
 func (*Ping) kind() Kind     { return 16 }
+func (*Leave) kind() Kind    { return 17 }
 
 func (m *Welcome) fields(c *coder) {
 	c.uint(&m.Generation)
@@ -234,3 +242,8 @@ func (m *Result) fields(c *coder) {
 }
 
 func (m *Ping) fields(*coder) {}
+
+func (m *Leave) fields(c *coder) {
+	c.uint(&m.Instance)
+	c.uint(&m.Stream)
+}

@@ -98,6 +98,12 @@ type RequestTurn struct{ Instance, ID uint64 }
 // Cancel withdraws a Sleep, RequestTurn, Call or Wakeup; no Result follows.
 type Cancel struct{ Instance, ID uint64 }
 
+// Left answers a [Leave]: these turns had not begun, and will not.
+type Left struct {
+	Instance uint64
+	Turns    []uint64
+}
+
 // Abort resets the room.
 type Abort struct {
 	Instance uint64
@@ -213,6 +219,7 @@ func (*Ack) kind() Kind         { return 54 }
 func (*Reset) kind() Kind       { return 55 }
 func (*Accept) kind() Kind      { return 56 }
 func (*Exception) kind() Kind   { return 57 }
+func (*Left) kind() Kind        { return 58 }
 
 var errKind = errors.New("unknown event kind")
 
@@ -251,6 +258,7 @@ func init() {
 		func() Message { return new(Sync) }, func() Message { return new(SetAlarm) },
 		func() Message { return new(StorageCall) }, func() Message { return new(Entries) },
 		func() Message { return new(Rows) }, func() Message { return new(RunAlarm) },
+		func() Message { return new(Leave) }, func() Message { return new(Left) },
 	} {
 		kinds[f().kind()] = f
 	}
@@ -286,6 +294,11 @@ func (m *Accept) fields(c *coder) {
 	c.uint(&m.Instance)
 	c.uint(&m.Connection)
 	c.strs(&m.Tags)
+}
+
+func (m *Left) fields(c *coder) {
+	c.uint(&m.Instance)
+	list(c, &m.Turns, c.uint)
 }
 
 func (m *Exception) fields(c *coder) {
