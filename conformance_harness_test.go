@@ -253,7 +253,7 @@ func (h *harness) guestOutput() string {
 }
 
 // advance moves the rooms' clock.
-func (h *harness) advance(d time.Duration) { h.AdvanceClock(d, nil) }
+func (h *harness) advance(d time.Duration) { _ = h.AdvanceClock(d, nil) }
 
 // at is how far the rooms' clock was from its start when something happened.
 func at(e inspect.Event) time.Duration { return inspect.Of(e).Time.Sub(epoch) }

@@ -64,6 +64,7 @@ func (e *Emulator) loadAlarms() error {
 		return err
 	}
 	for _, r := range all {
+		e.life(addressOf(r)).wrote(true)
 		if r.HasAlarm {
 			e.setAlarm(addressOf(r), &alarm{scheduled: r.Alarm, due: r.Alarm, indexed: true})
 		}

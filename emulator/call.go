@@ -293,6 +293,13 @@ func (w *waits) path(a, b wire.Address, seen map[wire.Address]bool) []string {
 	return nil
 }
 
+// any reports whether a waits for another room.
+func (w *waits) any(a wire.Address) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.edges[a]) > 0
+}
+
 func (w *waits) remove(from, to wire.Address) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -48,12 +48,17 @@ type connection struct {
 	credit credit       // of the reader
 	timer  *time.Timer  // of the close handshake
 
+	in, out, inBytes, outBytes uint64 // messages and their bytes
+
 	accepted bool // it has tags and gets broadcasts
 	dirty    bool // in room.dirty
 	sent     bool // our close frame left
 	gone     bool // the client's last event is queued or handled
 	cut      bool // no more of it
 	faulty   bool // the client broke the protocol
+	lost     bool // a person cut it
+
+	delay time.Duration // that a person asked for
 }
 
 type earlyFrame struct {
@@ -72,6 +77,7 @@ func (c *connection) send(opcode byte, data []byte) {
 	if c.cut || c.sent || c.gone {
 		return
 	}
+	c.countOut(len(data))
 	if c.sock == nil {
 		c.early = append(c.early, earlyFrame{data: appendFrame(nil, opcode, data)})
 		if c.queued += len(data); c.queued > maxQueued {
@@ -82,11 +88,27 @@ func (c *connection) send(opcode byte, data []byte) {
 	c.queue(c.sock.out.Add(func(b []byte) []byte { return appendFrame(b, opcode, data) }), len(data))
 }
 
-// sendShared queues a frame that other connections get too.
-func (c *connection) sendShared(frame []byte) {
+func (c *connection) countIn(n int) {
+	c.in++
+	c.inBytes += uint64(n)
+	c.room.life.in.Add(1)
+	c.room.life.inBytes.Add(uint64(n))
+}
+
+func (c *connection) countOut(n int) {
+	c.out++
+	c.outBytes += uint64(n)
+	c.room.life.out.Add(1)
+	c.room.life.outBytes.Add(uint64(n))
+}
+
+// sendShared queues a frame that other connections get too; its message has n
+// bytes.
+func (c *connection) sendShared(frame []byte, n int) {
 	if c.cut || c.sent || c.gone {
 		return
 	}
+	c.countOut(n)
 	if c.sock == nil {
 		c.early = append(c.early, earlyFrame{data: frame})
 		if c.queued += len(frame); c.queued > maxQueued {
@@ -167,8 +189,10 @@ func (c *connection) end(code int, reason string, clean bool) {
 		c.sock.out.AddShared(closeFrame(code, reason))
 	}
 	c.remove()
+	h := c.room.header()
+	h.Forced = h.Forced || c.lost
 	c.room.em.events.Publish(&inspect.ConnectionClosed{
-		Header: c.room.header(), Connection: c.id, Code: code, Reason: reason, Clean: clean,
+		Header: h, Connection: c.id, Code: code, Reason: reason, Clean: clean,
 	})
 }
 
@@ -254,6 +278,9 @@ func (m attach) apply(r *room) {
 	}
 	c.sock = m.s
 	c.opened = r.em.clock.Now()
+	if c.delay > 0 {
+		c.sock.slow(r.em, c.delay)
+	}
 	r.touch(true)
 	r.em.events.Publish(&inspect.ConnectionOpened{Header: r.header(), Connection: c.id, URI: c.uri, Tags: c.tags})
 	for _, f := range c.early {
@@ -348,6 +375,7 @@ func (m *received) apply(r *room) {
 		c.credit.give(size)
 		return
 	}
+	c.countIn(len(m.data))
 	if r.em.events.Wanted() {
 		r.em.events.Publish(&inspect.MessageIn{Header: r.header(), Connection: c.id, Payload: inspect.NewPayload(m.binary, m.data)})
 	} else {
@@ -370,6 +398,7 @@ func (c *connection) autoRespond(response string, data []byte) {
 	if c.cut || c.sent || c.gone {
 		return
 	}
+	c.countIn(len(data))
 	ev := c.room.em.events
 	if ev.Wanted() {
 		h := c.room.header()

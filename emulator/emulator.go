@@ -10,6 +10,7 @@ package emulator
 
 import (
 	"context"
+	crand "crypto/rand"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -53,9 +54,11 @@ type Config struct {
 	Durable bool
 	// OpenFiles is how many rooms' databases are open at once. 0: 64.
 	OpenFiles int
-	// Seed of what is random in the rooms' time: the jitter of retries. 0: a
-	// random one.
+	// Seed of what is random in the rooms' time: the jitter of retries, and the
+	// ids of clients that have none. 0: nothing is predictable.
 	Seed uint64
+	// Generation is the number of the first code that runs. 0: 1.
+	Generation uint64
 }
 
 // Emulator runs rooms. Its methods may be used from any goroutine.
@@ -72,7 +75,12 @@ type Emulator struct {
 	alarmMu sync.Mutex // guards alarms and rand; a leaf
 	alarms  map[wire.Address]*alarm
 	rand    *rand.Rand
+	seeded  bool // rand is asked for, so that runs are alike
 
+	looks
+	motion
+
+	faults faults
 	next   atomic.Uint64 // numbers of instances, turns, connections, streams
 	waits  waits
 	ctx    context.Context // ends with Close
@@ -123,15 +131,23 @@ func New(c Config) *Emulator {
 		instances: map[uint64]*room{},
 		exchanges: map[uint64]*exchange{},
 		alarms:    map[wire.Address]*alarm{},
+		looks:     looks{lives: map[wire.Address]*life{}},
 		files:     newOpenFiles(c.OpenFiles),
 		live:      map[*generation]struct{}{},
 		env:       c.Env,
 		changed:   make(chan struct{}),
 	}
-	if c.Seed == 0 {
+	if e.seeded = c.Seed != 0; !e.seeded {
 		c.Seed = rand.Uint64()
 	}
 	e.rand = rand.New(rand.NewPCG(c.Seed, 0))
+	if c.Clock.Manual() {
+		c.Clock.Settle(func() {
+			ctx, cancel := context.WithTimeout(e.ctx, QuietLimit)
+			defer cancel()
+			_ = e.settle(ctx, false) // whoever waits for quiet hears of it
+		})
+	}
 	e.events = inspect.NewStream(c.Clock.Now)
 	e.ctx, e.end = context.WithCancel(context.Background())
 	e.server = newServer(e)
@@ -156,6 +172,22 @@ func (e *Emulator) open() error {
 	return nil
 }
 
+// connectionID makes up the id of a client that has none. Only a seed that was
+// asked for makes it predictable.
+func (e *Emulator) connectionID() string {
+	var b [21]byte
+	if !e.seeded {
+		_, _ = crand.Read(b[:])
+		return wire.NanoID(b)
+	}
+	e.alarmMu.Lock()
+	defer e.alarmMu.Unlock()
+	for i := range b {
+		b[i] = byte(e.rand.Uint64())
+	}
+	return wire.NanoID(b)
+}
+
 // random returns a number from 0 to n.
 func (e *Emulator) random(n int64) int64 {
 	e.alarmMu.Lock()
@@ -178,15 +210,16 @@ func (e *Emulator) Advance(ctx context.Context, d time.Duration) (time.Time, err
 	if err := ctx.Err(); err != nil {
 		return e.clock.Now(), err
 	}
-	e.AdvanceClock(d, nil)
-	return e.clock.Now(), nil
+	err := e.AdvanceClock(d, e.settler(ctx))
+	return e.clock.Now(), err
 }
 
 // AdvanceClock is Advance with settle, which, if not nil, is called after each
-// thing that fell due.
-func (e *Emulator) AdvanceClock(d time.Duration, settle func()) {
-	e.clock.Advance(d, e.tellClock, settle)
+// thing that fell due. Where it fails, the clock stays where it is.
+func (e *Emulator) AdvanceClock(d time.Duration, settle func() error) error {
+	err := e.clock.Advance(d, e.tellClock, settle)
 	e.events.Publish(&inspect.ClockMoved{Header: inspect.Header{Forced: true}, By: d})
+	return err
 }
 
 // tellClock brings the clock to the running code.
@@ -330,6 +363,7 @@ func (e *Emulator) forget(r *room) {
 		delete(e.rooms, r.address)
 	}
 	e.mu.Unlock()
+	e.outlive(r.address)
 }
 
 func (e *Emulator) bind(number uint64, r *room) {

@@ -18,6 +18,9 @@ type event struct {
 	done      func(m *wire.Done)    // it has run (and committed)
 	failed    func(f *wire.Failure) // it will not, or was lost; nil: as done
 	served    *exchange             // of a request
+	write     *write                // of a write
+	over      bool                  // it has ended, in whatever way
+	behind    []func()              // to run when it has
 }
 
 // The kinds of turns.
@@ -32,6 +35,7 @@ const (
 	kindDo      = "do"
 	kindTimer   = "timer"
 	kindAlarm   = "alarm"
+	kindWrite   = "write" // of the emulator's own
 )
 
 // background reports whether it is a turn of timers or background work, which
@@ -64,7 +68,10 @@ type arrive struct{ ev *event }
 
 func (m arrive) apply(r *room) { r.enqueue(m.ev) }
 
-func (r *room) enqueue(ev *event) { r.queue = append(r.queue, ev) }
+func (r *room) enqueue(ev *event) {
+	r.moves++
+	r.queue = append(r.queue, ev)
+}
 
 // turnDone ends the running turn.
 func (r *room) turnDone(m *wire.Done) {
@@ -105,6 +112,16 @@ func (r *room) finish(ev *event, m *wire.Done) {
 	if ev.done != nil {
 		ev.done(m)
 	}
+	ev.end()
+}
+
+// end runs what waits for the event's end.
+func (ev *event) end() {
+	ev.over = true
+	for _, f := range ev.behind {
+		f()
+	}
+	ev.behind = nil
 }
 
 // fail tells whoever waits that the turn did not run, or not to its end.
@@ -116,6 +133,7 @@ func (r *room) fail(ev *event, f *wire.Failure) {
 	case ev.done != nil:
 		ev.done(&wire.Done{Err: f})
 	}
+	ev.end()
 }
 
 // release gives the connection's reader its credit back.

@@ -24,6 +24,8 @@ type exchange struct {
 	// Of a gateway client.
 	window  wire.Window   // of the request's body
 	more    chan struct{} // capacity 1: parts has grown
+	room    *room         // nil: App.Handler
+	turn    *event        // of that room
 	req     *http.Request // of App.Handler: for an upgrade
 	w       http.ResponseWriter
 	taken   chan struct{} // closed when a WebSocket took the request over
@@ -41,7 +43,10 @@ type exchange struct {
 	begun   bool // the guest reads the body
 	pending []*wire.Chunk
 	parts   []*wire.Response
-	waiting int // bytes in parts
+	taking  int  // parts that answer, which alone uses this, is at
+	waiting int  // bytes in parts
+	head    bool // the answer has begun
+	left    bool // nobody takes parts any more
 	ended   bool
 }
 
@@ -75,6 +80,10 @@ func (x *exchange) respond(m *wire.Response) {
 	x.answers.Store(true)
 	if x.caller == nil {
 		x.parts = append(x.parts, m)
+		x.head = x.head || m.Status != 0
+		if !x.left {
+			x.em.transit.Add(1)
+		}
 	}
 	x.mu.Unlock()
 	if x.caller != nil {
@@ -343,6 +352,7 @@ func (b *body) stop(w http.ResponseWriter) {
 // answer writes the guest's answer to the client as it comes.
 func (x *exchange) answer(ctx context.Context, w http.ResponseWriter, h func() inspect.Header, r *http.Request) {
 	a := answer{x: x, w: w, r: r, header: h, began: time.Now()}
+	defer x.leave()
 	for {
 		select {
 		case <-x.more:
@@ -369,6 +379,7 @@ func (x *exchange) answer(ctx context.Context, w http.ResponseWriter, h func() i
 		x.parts, x.waiting = nil, 0
 		x.mu.Unlock()
 		consumed := 0
+		x.taking = len(parts)
 		for _, m := range parts {
 			if a.part(m) {
 				return
@@ -380,6 +391,39 @@ func (x *exchange) answer(ctx context.Context, w http.ResponseWriter, h func() i
 			g.link.Flush()
 		}
 		_ = http.NewResponseController(w).Flush()
+		x.taking = 0
+		x.em.transit.Add(int64(-len(parts)))
+	}
+}
+
+// leave ends the taking of parts.
+func (x *exchange) leave() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.left = true
+	x.em.transit.Add(int64(-len(x.parts) - x.taking))
+	x.taking = 0
+}
+
+// answering reports whether the answer has begun.
+func (x *exchange) answering() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.head
+}
+
+// behind runs f behind the end of the turn that serves the request, so that what
+// is seen of the two is always in one order.
+func (x *exchange) behind(f func()) {
+	posted := x.turn != nil && x.room.post(do(func(*room) {
+		if x.turn.over {
+			f()
+		} else {
+			x.turn.behind = append(x.turn.behind, f)
+		}
+	}))
+	if !posted {
+		f()
 	}
 }
 
@@ -394,9 +438,12 @@ type answer struct {
 }
 
 func (a *answer) done(text string) {
-	a.x.em.events.Publish(&inspect.Request{
-		Header: a.header(), Method: a.r.Method, URL: a.r.URL.RequestURI(),
-		Status: a.status, Took: time.Since(a.began), Error: text,
+	took := time.Since(a.began)
+	a.x.behind(func() {
+		a.x.em.events.Publish(&inspect.Request{
+			Header: a.header(), Method: a.r.Method, URL: a.r.URL.RequestURI(),
+			Status: a.status, Took: took, Error: text,
+		})
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -45,6 +46,8 @@ func (l serverLog) Write(p []byte) (int, error) {
 
 // Serve answers clients that connect to ln until Close.
 func (e *Emulator) Serve(ln net.Listener) error {
+	at := "http://" + reachable(ln.Addr())
+	e.at.Store(&at)
 	err := e.server.Serve(listener{ln})
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
@@ -52,8 +55,24 @@ func (e *Emulator) Serve(ln net.Listener) error {
 	return err
 }
 
+// reachable is an address for a client on this machine.
+func reachable(a net.Addr) string {
+	host, port, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return a.String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}
+
 // serve is the gateway.
 func (e *Emulator) serve(w http.ResponseWriter, r *http.Request) {
+	// Until a room or App.Handler has the request, it is in transit.
+	e.transit.Add(1)
+	arrived := sync.OnceFunc(func() { e.transit.Add(-1) })
+	defer arrived()
 	ctx, cancel := context.WithTimeout(r.Context(), codeWait)
 	g, err := e.awaitCurrent(ctx)
 	cancel()
@@ -63,7 +82,7 @@ func (e *Emulator) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if g.handler {
-		e.serveHandler(w, r)
+		e.serveHandler(w, r, arrived)
 		return
 	}
 	party, name, ok := wire.SplitPath("parties", r.URL.EscapedPath())
@@ -84,13 +103,13 @@ func (e *Emulator) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	r.Header.Del("X-Partykit-Namespace")
 	if isUpgrade(r) {
-		if f := e.connect(w, r, to, toWire(r, nil), nil, party); f != nil {
+		if f := e.connect(w, r, to, toWire(r, nil), nil, party, arrived); f != nil {
 			w.Header().Set("Retry-After", "1")
 			http.Error(w, f.Text, http.StatusServiceUnavailable)
 		}
 		return
 	}
-	e.request(w, r, to, party)
+	e.request(w, r, to, party, arrived)
 }
 
 func nameTooLong(name string) string {
@@ -104,7 +123,7 @@ func isUpgrade(r *http.Request) bool {
 func itoa(n int) string { return strconv.Itoa(n) }
 
 // request brings a plain request to a room.
-func (e *Emulator) request(w http.ResponseWriter, r *http.Request, to wire.Address, party string) {
+func (e *Emulator) request(w http.ResponseWriter, r *http.Request, to wire.Address, party string, arrived func()) {
 	ctx := r.Context()
 	x := e.newExchange()
 	b, err := e.readFirst(ctx, x, w, r)
@@ -118,11 +137,16 @@ func (e *Emulator) request(w http.ResponseWriter, r *http.Request, to wire.Addre
 	q.Header["X-Partykit-Namespace"] = []string{party}
 	ev := requestEvent(x, q, nil)
 	rm := e.post(to, arrive{ev})
+	x.room, x.turn = rm, ev
 	rm.drain()
+	arrived()
 	header := func() inspect.Header { return inspect.Header{Room: rm.name, Generation: x.number()} }
 	x.answer(ctx, w, header, r)
 	if ctx.Err() != nil {
-		rm.post(do(func(*room) { ev.withdrawn = true }))
+		rm.post(do(func(*room) {
+			ev.withdrawn = true
+			ev.end()
+		}))
 	}
 }
 
@@ -185,7 +209,7 @@ func (e *Emulator) upgrade(g *generation, m *wire.Upgrade) {
 	// The handler's goroutine waits meanwhile, so w and req are ours.
 	e.work.Go(func() {
 		defer x.upgrades(false)
-		f := e.connect(x.w, x.req, m.To, m.Request, m.Props, wire.Kebab(m.To.Binding))
+		f := e.connect(x.w, x.req, m.To, m.Request, m.Props, wire.Kebab(m.To.Binding), func() {})
 		if f == nil {
 			x.forget()
 			close(x.taken)
@@ -195,7 +219,7 @@ func (e *Emulator) upgrade(g *generation, m *wire.Upgrade) {
 }
 
 // serveHandler brings a request to App.Handler.
-func (e *Emulator) serveHandler(w http.ResponseWriter, r *http.Request) {
+func (e *Emulator) serveHandler(w http.ResponseWriter, r *http.Request, arrived func()) {
 	ctx := r.Context()
 	x := e.newExchange()
 	x.req, x.w, x.taken = r, w, make(chan struct{})
@@ -220,6 +244,7 @@ func (e *Emulator) serveHandler(w http.ResponseWriter, r *http.Request) {
 	defer g.unserve(x)
 	g.link.Send(&wire.Serve{Stream: x.id, Request: toWire(r, b)})
 	g.link.Flush()
+	arrived()
 	x.answer(ctx, w, func() inspect.Header { return inspect.Header{Generation: g.number} }, r)
 }
 
@@ -274,7 +299,7 @@ func headerHas(h http.Header, name, token string) bool {
 // connect brings a WebSocket to a room: ConnectionTags and OnConnect run, then
 // the handshake is answered. q is the request that the hooks see. A failure
 // that it returns may be tried again; everything else was answered.
-func (e *Emulator) connect(w http.ResponseWriter, r *http.Request, to wire.Address, q wire.Request, props []byte, party string) *wire.Failure {
+func (e *Emulator) connect(w http.ResponseWriter, r *http.Request, to wire.Address, q wire.Request, props []byte, party string, arrived func()) *wire.Failure {
 	if status, text := checkUpgrade(r); status != 0 {
 		w.Header().Set("Sec-WebSocket-Version", "13")
 		http.Error(w, text, status)
@@ -287,7 +312,7 @@ func (e *Emulator) connect(w http.ResponseWriter, r *http.Request, to wire.Addre
 	c := &connection{key: e.next.Add(1), uri: scheme + "://" + q.Host + q.URL}
 	_, query, _ := strings.Cut(q.URL, "?")
 	if c.id = queryValue(query, "_pk"); c.id == "" {
-		c.id = wire.NanoID()
+		c.id = e.connectionID()
 	}
 	if q.Header == nil {
 		q.Header = map[string][]string{}
@@ -319,6 +344,9 @@ func (e *Emulator) connect(w http.ResponseWriter, r *http.Request, to wire.Addre
 			case abandoned:
 				lastOf(c, io.ErrUnexpectedEOF)(r)
 			}
+			if !abandoned {
+				e.transit.Add(1) // until the client has it
+			}
 			decided <- f
 		}
 		r.enqueue(&event{
@@ -330,9 +358,11 @@ func (e *Emulator) connect(w http.ResponseWriter, r *http.Request, to wire.Addre
 	}))
 	e.door.RUnlock()
 	rm.drain()
+	arrived()
 	var failure *wire.Failure
 	select {
 	case failure = <-decided:
+		defer e.transit.Add(-1)
 	case <-e.ctx.Done():
 		return retryable("the emulator is stopping")
 	case <-r.Context().Done():
@@ -388,6 +418,7 @@ func (c *connection) abandon(decided chan *wire.Failure, abandoned *bool) {
 	*abandoned = true
 	select {
 	case f := <-decided:
+		c.room.em.transit.Add(-1)
 		if f == nil {
 			lastOf(c, io.ErrUnexpectedEOF)(c.room)
 		}

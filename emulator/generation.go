@@ -134,7 +134,7 @@ func (e *Emulator) whyNot() string {
 // serves for the first time, or with the reason why it does not; then it may be
 // called again.
 func (e *Emulator) Run(ctx context.Context, l Loader) error {
-	const number = 1
+	number := max(e.config.Generation, 1)
 	e.loading.Lock()
 	defer e.loading.Unlock()
 	if e.Generation() != 0 {

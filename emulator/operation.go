@@ -74,6 +74,7 @@ func (e *Emulator) handle(g *generation, m wire.Message, b *batch) {
 		if m.Instance != 0 {
 			e.operate(m.Instance, m, b)
 		} else if x := e.exchange(m.Stream); x != nil && x.servedBy() == g {
+			e.moves.Add(1)
 			x.respond(m)
 			e.answered(g, "")
 		}
@@ -94,10 +95,13 @@ func (e *Emulator) handle(g *generation, m wire.Message, b *batch) {
 		}
 		e.events.Publish(&inspect.Exception{Header: inspect.Header{Generation: g.number}, Hook: m.Hook, Error: m.Err.Text, Stack: m.Err.Stack})
 	case *wire.Call:
+		e.moves.Add(1)
 		e.call(g, m, b)
 	case *wire.Wakeup:
+		e.moves.Add(1)
 		e.wakeup(g, m, b)
 	case *wire.Fetch:
+		e.moves.Add(1)
 		e.fetch(g, m, b)
 	case *wire.Upgrade:
 		e.upgrade(g, m)
@@ -113,6 +117,8 @@ func (e *Emulator) handle(g *generation, m wire.Message, b *batch) {
 		}
 	case *wire.Pong:
 		g.answered()
+	case *wire.Settled:
+		e.settled(m)
 	}
 }
 
@@ -137,6 +143,7 @@ func (o operation) apply(r *room) {
 	if r.inst == nil || r.inst.number != o.instance {
 		return // fenced
 	}
+	r.moves++
 	if _, done := o.m.(*wire.Done); done && !o.seen {
 		r.inst.atGuest--
 		r.inst.gen.turns.Add(-1)
@@ -230,6 +237,7 @@ func (r *room) operate(m wire.Message) {
 		*wire.Sync, *wire.Query, *wire.NextRows, *wire.CloseCursor, *wire.Interrupt, *wire.StorageCall:
 		r.store(m)
 	case *wire.Exception:
+		r.life.failed(m.Hook+": "+m.Err.Text, r.em.clock.Now())
 		r.em.events.Publish(&inspect.Exception{Header: r.header(), Hook: m.Hook, Error: m.Err.Text, Stack: m.Err.Stack})
 	}
 }
@@ -257,7 +265,7 @@ func (r *room) broadcast(m *wire.Broadcast) {
 	n := 0
 	for _, c := range r.conns {
 		if c.listed() && !c.sent && !c.gone && !contains(m.Without, c.id) {
-			c.sendShared(frame)
+			c.sendShared(frame, len(data))
 			n++
 		}
 	}
@@ -293,14 +301,20 @@ func (r *room) setTimer(m *wire.SetTimer) {
 	})
 }
 
+// sleep is a wait for the rooms' clock.
+type sleep struct {
+	entry *clock.Entry
+	turn  uint64 // that waits; 0: background work
+}
+
 // sleep answers after a span of the rooms' clock.
 func (r *room) sleep(m *wire.Sleep) {
 	in := r.inst
 	r.touch(false)
 	at := r.em.clock.Now().Add(time.Duration(m.After))
-	in.sleeps[m.ID] = r.em.clock.At(at, clock.Timer, r.name, func() {
+	in.sleeps[m.ID] = sleep{turn: m.Turn, entry: r.em.clock.At(at, clock.Timer, r.name, func() {
 		r.do(func() {
-			if r.inst != in || in.sleeps[m.ID] == nil {
+			if _, waits := in.sleeps[m.ID]; r.inst != in || !waits {
 				return
 			}
 			delete(in.sleeps, m.ID)
@@ -308,7 +322,7 @@ func (r *room) sleep(m *wire.Sleep) {
 			r.tell(&wire.SetClock{Clock: r.em.wireClock()})
 			r.tell(&wire.Result{ID: m.ID})
 		})
-	})
+	})}
 }
 
 // requestTurn queues a Do.
@@ -326,8 +340,8 @@ func (r *room) requestTurn(m *wire.RequestTurn) {
 
 // cancel withdraws a Sleep or a Do.
 func (r *room) cancel(id uint64) {
-	if s := r.inst.sleeps[id]; s != nil {
-		s.Stop()
+	if s, ok := r.inst.sleeps[id]; ok {
+		s.entry.Stop()
 		delete(r.inst.sleeps, id)
 		r.touch(false)
 		return

@@ -18,6 +18,7 @@ type room struct {
 	name    string // for people: chat/lobby
 	id      string
 	box     mailbox
+	life    *life
 	auto    atomic.Pointer[autoResponse]
 
 	inst    *instance     // nil: no code in memory
@@ -38,6 +39,8 @@ type room struct {
 	dirty   []*connection   // have something to flush
 	flush   bool            // the guest's link has something to flush
 	sent    int             // turns in it
+	moves   uint64          // messages of the room's code, and turns
+	writing bool            // a write runs: no turn begins
 	waiting bool            // for a generation
 	closing bool            // the emulator closes: no new turns
 	quiet   []chan struct{} // closed when no turn runs
@@ -65,7 +68,7 @@ type instance struct {
 	running  []*event
 	began    time.Time // machine time: when running[0] could begin
 	timers   map[uint64]*clock.Entry
-	sleeps   map[uint64]*clock.Entry
+	sleeps   map[uint64]sleep
 	holds    map[uint64]string
 	streams  map[uint64]*exchange
 	gate     gate
@@ -76,7 +79,7 @@ type instance struct {
 }
 
 func newRoom(e *Emulator, a wire.Address) *room {
-	return &room{em: e, address: a, name: a.String(), id: a.ID(), byKey: map[uint64]*connection{}, lastTurn: e.clock.Now(), lastOther: e.clock.Now()}
+	return &room{em: e, address: a, name: a.String(), id: a.ID(), life: e.life(a), byKey: map[uint64]*connection{}, lastTurn: e.clock.Now(), lastOther: e.clock.Now()}
 }
 
 func (r *room) header() inspect.Header {
@@ -130,7 +133,11 @@ const window = 64
 // none.
 func (r *room) pump() {
 	r.queue = slices.DeleteFunc(r.queue, func(ev *event) bool { return ev.withdrawn })
-	if len(r.queue) == 0 && !r.wanted || r.closing {
+	if len(r.queue) == 0 && !r.wanted || r.closing || r.writing {
+		return
+	}
+	if r.writeNext() {
+		r.runWrite()
 		return
 	}
 	if r.inst == nil {
@@ -159,6 +166,9 @@ func (r *room) pump() {
 	}
 	n := r.share()
 	if n == 0 {
+		if r.writeNext() { // behind an alarm that was moved
+			r.runWrite()
+		}
 		return
 	}
 	r.send(r.queue[:n])
@@ -223,6 +233,9 @@ func (r *room) share() int {
 		}
 		r.queue = r.queue[1:]
 	}
+	if len(r.queue) > 0 && r.queue[0].write != nil {
+		return 0
+	}
 	if r.suspects > 0 && len(r.queue) > 0 {
 		if len(r.inst.running) > 0 {
 			return 0
@@ -243,12 +256,13 @@ func (r *room) share() int {
 func (r *room) start(g *generation) {
 	r.inst = &instance{
 		number: r.em.next.Add(1), gen: g,
-		timers: map[uint64]*clock.Entry{}, sleeps: map[uint64]*clock.Entry{},
+		timers: map[uint64]*clock.Entry{}, sleeps: map[uint64]sleep{},
 		holds: map[uint64]string{}, streams: map[uint64]*exchange{},
 	}
 	r.inst.renewed = r.wanted
 	r.wanted, r.keepsProps = false, false
 	g.enter()
+	r.life.started(g.number)
 	r.em.bind(r.inst.number, r)
 	r.touch(true)
 	r.sendStart()
@@ -389,8 +403,8 @@ func (r *room) leave(reason string, loud bool) {
 	for _, e := range in.timers {
 		e.Stop()
 	}
-	for _, e := range in.sleeps {
-		e.Stop()
+	for _, s := range in.sleeps {
+		s.entry.Stop()
 	}
 	in.gen.abandonCalls(in.number)
 	lost := in.running

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -31,6 +32,7 @@ type socket struct {
 	net.Conn
 	out   *wire.Outbox // nil: still HTTP
 	pause func()
+	lag   atomic.Pointer[lag] // nil: no delay was asked for
 }
 
 // upgraded turns the socket over to the outbox.
@@ -40,7 +42,15 @@ func (s *socket) Read(p []byte) (int, error) {
 	if s.pause != nil {
 		s.pause()
 	}
-	return s.Conn.Read(p)
+	if l := s.lag.Load(); l != nil {
+		return l.Read(p)
+	}
+	n, err := s.Conn.Read(p)
+	if l := s.lag.Load(); l != nil && err == nil { // asked for meanwhile
+		l.arrived(p[:n])
+		return l.Read(p)
+	}
+	return n, err
 }
 
 func (s *socket) Write(p []byte) (int, error) {

@@ -161,7 +161,11 @@ func (g *gate) commitsEarly(m wire.Message) bool {
 func (r *room) commit(then func()) {
 	in, db := r.inst, r.database()
 	in.gate.committing = true
+	fails := r.em.faults.take(r.address)
 	r.work.do(func() {
+		if fails {
+			db.FailNextCommit(errForced)
+		}
 		change, err := db.Database.Commit()
 		if db.failed != nil {
 			err = db.failed
@@ -172,6 +176,7 @@ func (r *room) commit(then func()) {
 
 func (r *room) committed(in *instance, change storage.Committed, err error, then func()) {
 	if err == nil {
+		r.life.wrote(true)
 		r.alarmCommitted(change)
 		r.em.events.Publish(&inspect.Commit{Header: r.header()})
 	}
@@ -179,8 +184,9 @@ func (r *room) committed(in *instance, change storage.Committed, err error, then
 		return
 	}
 	if err != nil {
+		r.life.failed("commit: "+err.Error(), r.em.clock.Now())
 		r.em.events.Publish(&inspect.Log{Header: r.header(), Level: "ERROR", Text: "the commit failed, so what the turn wrote and sent is lost: " + err.Error()})
-		r.abort("commit failed: "+err.Error(), false)
+		r.abort("commit failed: "+err.Error(), errors.Is(err, errForced))
 		return
 	}
 	g := &in.gate

@@ -18,6 +18,13 @@ func (w *worker) wait() {
 	<-done
 }
 
+// pending reports whether there is work that has not been done.
+func (w *worker) pending() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.busy
+}
+
 func (w *worker) do(f func()) {
 	w.mu.Lock()
 	w.queue = append(w.queue, f)

@@ -33,6 +33,8 @@ type Clock struct {
 	seq    uint64
 	timer  *time.Timer // of a wall clock; fires for due[0]
 	moving bool        // Advance runs what is due
+	firing bool        // something runs that fell due by itself
+	settle func()      // behind each of those
 	closed bool
 	fired  sync.WaitGroup
 }
@@ -42,6 +44,11 @@ func NewWall() *Clock { return &Clock{} }
 
 // NewManual returns a clock that stands at start until advanced.
 func NewManual(start time.Time) *Clock { return &Clock{manual: true, now: start.UTC()} }
+
+// Settle makes f wait behind everything that falls due by itself until what that
+// set off is over, so that such things happen one after the other. It must be
+// called before the clock is used.
+func (c *Clock) Settle(f func()) { c.settle = f }
 
 // Manual reports whether the clock stands still by itself.
 func (c *Clock) Manual() bool { return c.manual }
@@ -136,9 +143,14 @@ func (c *Clock) fire() {
 	defer c.fired.Done()
 	for len(c.due) > 0 && !c.moving && !c.closed && !c.due[0].at.After(c.nowLocked()) {
 		e := heap.Pop(&c.due).(*Entry)
+		c.firing = true
 		c.mu.Unlock()
 		e.f()
+		if c.settle != nil {
+			c.settle()
+		}
 		c.mu.Lock()
+		c.firing = false
 	}
 	c.arm()
 	c.mu.Unlock()
@@ -146,13 +158,13 @@ func (c *Clock) fire() {
 
 // Advance moves the clock by d and runs what falls due, each entry with the
 // clock at its own time. After each one settle (if not nil) waits until what it
-// set off is over. moved (if not nil) is told of every step of the clock before
-// what is due then runs.
-func (c *Clock) Advance(d time.Duration, moved, settle func()) {
+// set off is over; where it fails, the clock stays at that time. moved (if not
+// nil) is told of every step of the clock before what is due then runs.
+func (c *Clock) Advance(d time.Duration, moved func(), settle func() error) error {
 	c.mu.Lock()
 	if d < 0 || c.moving || c.closed {
 		c.mu.Unlock()
-		return
+		return nil
 	}
 	c.moving = true
 	target := c.nowLocked().Add(d)
@@ -164,10 +176,17 @@ func (c *Clock) Advance(d time.Duration, moved, settle func()) {
 			moved()
 		}
 		e.f()
+		var err error
 		if settle != nil {
-			settle()
+			err = settle()
 		}
 		c.mu.Lock()
+		if err != nil {
+			c.moving = false
+			c.arm()
+			c.mu.Unlock()
+			return err
+		}
 	}
 	c.setLocked(target)
 	c.moving = false
@@ -176,6 +195,7 @@ func (c *Clock) Advance(d time.Duration, moved, settle func()) {
 	if moved != nil {
 		moved()
 	}
+	return nil
 }
 
 // setLocked moves the clock to t, never back.
@@ -189,6 +209,14 @@ func (c *Clock) setLocked(t time.Time) {
 	} else {
 		c.offset += step
 	}
+}
+
+// Due reports whether something is to run now, or runs, without the clock being
+// moved.
+func (c *Clock) Due() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.firing || !c.closed && !c.moving && len(c.due) > 0 && !c.due[0].at.After(c.nowLocked())
 }
 
 // Close drops everything that is due and waits for what runs.

@@ -31,7 +31,7 @@ func TestManualClockRunsWhatFallsDueInOrder(t *testing.T) {
 		t.Error("Stop must report once that it stopped")
 	}
 	settled := 0
-	c.Advance(3*time.Second, nil, func() { settled++ })
+	c.Advance(3*time.Second, nil, func() error { settled++; return nil })
 	want := []string{"first@1s", "set by first@1.5s", "timer a@2s", "timer b@2s", "alarm@2s", "idle@2s"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)

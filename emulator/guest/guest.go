@@ -187,6 +187,8 @@ func (g *Guest) Handle(m wire.Message) {
 	case *wire.Ping:
 		g.link.Send(&wire.Pong{})
 		g.link.Flush()
+	case *wire.Settle:
+		go g.settle(m)
 	}
 }
 

@@ -410,8 +410,12 @@ func (in *Instance) Sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return context.Cause(ctx)
 	}
+	turn := uint64(0)
+	if t := running(ctx); t != nil && t.instance == in {
+		turn = t.number
+	}
 	_, err := in.guest.ask(ctx, in, func(id uint64) wire.Message {
-		return &wire.Sleep{Instance: in.Number, ID: id, After: int64(d)}
+		return &wire.Sleep{Instance: in.Number, ID: id, Turn: turn, After: int64(d)}
 	})
 	return err
 }

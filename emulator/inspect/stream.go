@@ -81,6 +81,13 @@ func (s *Stream) Missed() {
 	}
 }
 
+// Seq is the number of the last event.
+func (s *Stream) Seq() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seq
+}
+
 // Publish stamps e and hands it out.
 func (s *Stream) Publish(e Event) {
 	s.mu.Lock()

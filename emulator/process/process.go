@@ -43,6 +43,7 @@ type Process struct {
 	err    error
 	asked  bool // Close was called
 	output []string
+	marks  map[string]*outputMark
 	pipes  []io.ReadCloser
 	read   sync.WaitGroup // of its output
 	exited chan struct{}  // the process has
@@ -173,6 +174,12 @@ func (p *Process) lines(r io.Reader, stderr bool, line func(bool, string)) {
 		b, err := br.ReadSlice('\n') // a longer line comes in pieces
 		if len(b) > 0 {
 			s := strings.TrimRight(string(b), "\r\n")
+			if text, mark, ok := strings.Cut(s, MarkPrefix); ok {
+				p.marked(mark)
+				if s = text; s == "" {
+					continue
+				}
+			}
 			p.mu.Lock()
 			if p.output = append(p.output, s); len(p.output) > keptLines {
 				p.output = p.output[1:]
@@ -186,6 +193,55 @@ func (p *Process) lines(r io.Reader, stderr bool, line func(bool, string)) {
 			return
 		}
 	}
+}
+
+// MarkPrefix begins a mark of [wire.Settle] in what the process writes; no one
+// else sees it.
+const MarkPrefix = "\x1eparty-mark-"
+
+// marked notes that a mark has come on one of the two outputs.
+func (p *Process) marked(mark string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m := p.mark(mark)
+	if m.seen++; m.seen == len(p.pipes) {
+		close(m.whole)
+	}
+}
+
+// mark must be called with mu held.
+func (p *Process) mark(mark string) *outputMark {
+	if p.marks == nil {
+		p.marks = map[string]*outputMark{}
+	}
+	m := p.marks[mark]
+	if m == nil {
+		m = &outputMark{whole: make(chan struct{})}
+		p.marks[mark] = m
+	}
+	return m
+}
+
+// outputMark is a mark on its way through the process's outputs.
+type outputMark struct {
+	seen  int
+	whole chan struct{} // closed when it has come on all
+}
+
+// AwaitMark returns when everything that the process wrote before the mark has
+// been handed to Command.Line, or when ctx ends or the process does.
+func (p *Process) AwaitMark(ctx context.Context, mark string) {
+	p.mu.Lock()
+	m := p.mark(mark)
+	p.mu.Unlock()
+	select {
+	case <-m.whole:
+	case <-ctx.Done():
+	case <-p.done:
+	}
+	p.mu.Lock()
+	delete(p.marks, mark)
+	p.mu.Unlock()
 }
 
 // Hello is what the guest said of itself.

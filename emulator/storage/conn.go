@@ -109,7 +109,12 @@ type connOptions struct {
 func connect(path string, o connOptions, create bool) (*conn, error) {
 	c := &conn{tls: libc.NewTLS(), id: connID.Add(1), own: map[string]*stmt{}, live: map[*stmt]struct{}{}, stop: o.stop}
 	c.out = sqlite3.Xsqlite3_malloc(c.tls, 32)
-	flags := int32(sqlite3.SQLITE_OPEN_READWRITE | sqlite3.SQLITE_OPEN_NOMUTEX | sqlite3.SQLITE_OPEN_URI | sqlite3.SQLITE_OPEN_EXRESCODE)
+	flags := int32(sqlite3.SQLITE_OPEN_NOMUTEX | sqlite3.SQLITE_OPEN_URI | sqlite3.SQLITE_OPEN_EXRESCODE)
+	if o.readOnly {
+		flags |= sqlite3.SQLITE_OPEN_READONLY
+	} else {
+		flags |= sqlite3.SQLITE_OPEN_READWRITE
+	}
 	name := ":memory:"
 	switch {
 	case o.memory:

@@ -29,6 +29,7 @@ type Database struct {
 	cursors map[*Cursor]struct{}
 	history *history // while the file is open
 	mending bool     // Rooms looks into the file
+	peeks   bool     // it only looks, beside the room's own Database
 
 	begun   bool  // a transaction is open
 	fresh   bool  // ... and the file was made for it
@@ -110,6 +111,12 @@ func (d *Database) connect() error {
 // file meanwhile.
 func (d *Database) attach() (branch uint32, err error) {
 	opening := &d.store.opening
+	if d.peeks {
+		opening.RLock()
+		defer opening.RUnlock()
+		d.c, err = connect(d.path, connOptions{readOnly: true, history: true, guard: true, stop: &d.stop}, false)
+		return 0, err
+	}
 	if _, err := os.Stat(d.side(".restore")); err == nil {
 		opening.Lock()
 		defer opening.Unlock()
@@ -137,6 +144,9 @@ func (d *Database) attach() (branch uint32, err error) {
 
 // writing is the room's file with a transaction open.
 func (d *Database) writing() (*conn, error) {
+	if d.peeks {
+		return nil, ErrReadOnly
+	}
 	c, err := d.reading()
 	if err != nil {
 		return nil, err

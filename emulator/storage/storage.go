@@ -127,6 +127,18 @@ func (s *Store) Room(binding, id, name string) *Database {
 	}
 }
 
+// Peek is a Database that only looks at a room, beside the one that the room
+// itself uses and never in its way: it sees what is committed, and SQLite lets
+// it write nothing. A room without a file is empty. It must be closed.
+func (s *Store) Peek(binding, id string) *Database {
+	d := s.Room(binding, id, "")
+	d.peeks = true
+	return d
+}
+
+// ErrReadOnly is the error for writing to a Database that only looks.
+var ErrReadOnly = errors.New("this looks at the room's storage and may not write to it")
+
 // RoomInfo is what is known of a room without looking into it.
 type RoomInfo struct {
 	Binding, ID, Name string

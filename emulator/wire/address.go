@@ -2,7 +2,6 @@ package wire
 
 import (
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -115,12 +114,10 @@ func DeriveID(uniqueKey, name string) string {
 	return hex.EncodeToString(append(h, mac.Sum(nil)[:16]...))
 }
 
-// NanoID returns a fresh connection id: 21 characters, 126 random bits, of the
-// alphabet that nanoid uses.
-func NanoID() string {
+// NanoID makes a connection id of random bytes: 21 characters, 6 bits of each
+// byte, of the alphabet that nanoid uses.
+func NanoID(b [21]byte) string {
 	const alphabet = "useandom-26T198340PX75pxJACKVERYMINDBUSHWOLF_GQZbfghjklqvwyzrict"
-	var b [21]byte
-	_, _ = rand.Read(b[:])
 	for i := range b {
 		b[i] = alphabet[b[i]&63]
 	}

@@ -88,7 +88,8 @@ type StopTimer struct{ Instance, ID uint64 }
 // Sleep asks for a [Result] after a span of the rooms' clock.
 type Sleep struct {
 	Instance, ID uint64
-	After        int64 // nanoseconds
+	Turn         uint64 // that sleeps; 0: none
+	After        int64  // nanoseconds
 }
 
 // RequestTurn asks for a turn that runs the function kept under ID; a [Result]
@@ -364,6 +365,7 @@ func (m *StopTimer) fields(c *coder) {
 func (m *Sleep) fields(c *coder) {
 	c.uint(&m.Instance)
 	c.uint(&m.ID)
+	c.uint(&m.Turn)
 	c.int64(&m.After)
 }
 
