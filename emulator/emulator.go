@@ -457,8 +457,10 @@ func (e *Emulator) force(ctx context.Context, name string, f func(r *room) error
 	r := e.rooms[a]
 	e.mu.RUnlock()
 	if r == nil {
-		r = newRoom(e, a)
-		return f(r)
+		if _, err := e.find(name); err != nil {
+			return err
+		}
+		return f(newRoom(e, a))
 	}
 	if !r.do(func() { err = f(r) }) {
 		return e.force(ctx, name, f) // forgotten meanwhile

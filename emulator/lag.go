@@ -246,6 +246,15 @@ func (s *socket) slow(e *Emulator, d time.Duration) {
 	s.lag.Store(l)
 }
 
+// waiting is how much the client has not been sent.
+func (s *socket) waiting() int {
+	n := s.out.Size()
+	if l := s.lag.Load(); l != nil {
+		n += l.waiting()
+	}
+	return n
+}
+
 // tear ends the socket at once, with what was written and not sent.
 func (s *socket) tear() {
 	if l := s.lag.Load(); l != nil {

@@ -338,7 +338,7 @@ func (e *Emulator) Connections(ctx context.Context) ([]inspect.Connection, error
 func (c *connection) show() inspect.Connection {
 	v := inspect.Connection{
 		Room: c.room.name, ID: c.id, URI: c.uri, Tags: slices.Clone(c.tags), State: slices.Clone(c.state),
-		Opened: c.opened, Status: "open", Queued: c.queued,
+		Opened: c.opened, Status: "open", Queued: c.queued, Delay: c.delay,
 		Traffic: inspect.Traffic{In: c.in, Out: c.out, InBytes: c.inBytes, OutBytes: c.outBytes},
 	}
 	switch {
@@ -348,7 +348,7 @@ func (c *connection) show() inspect.Connection {
 		v.Status = "closing"
 	}
 	if c.sock != nil {
-		v.Queued = c.sock.out.Size()
+		v.Queued = c.sock.waiting()
 	}
 	return v
 }
