@@ -16,6 +16,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -99,6 +100,7 @@ type Emulator struct {
 	instances  map[uint64]*room
 	exchanges  map[uint64]*exchange
 	generation *generation              // nil: no code runs
+	latest     *generation              // the newest that has served, also once it has ended
 	number     uint64                   // of the newest code that has served
 	loader     Loader                   // of that code
 	env        map[string]string        // what Server.Env reads
@@ -384,9 +386,12 @@ func (e *Emulator) owner(instance uint64) *room {
 	return e.instances[instance]
 }
 
-// parse finds the address that party/name stands for.
+// parse finds the address that party/name stands for, by the newest code, also
+// while it does not run.
 func (e *Emulator) parse(name string) (wire.Address, error) {
-	g := e.current()
+	e.mu.RLock()
+	g := e.latest
+	e.mu.RUnlock()
 	if g == nil {
 		return wire.Address{}, errors.New("no code is running")
 	}
@@ -394,11 +399,15 @@ func (e *Emulator) parse(name string) (wire.Address, error) {
 	if !ok {
 		return wire.Address{}, fmt.Errorf("%q is no room: write party/name, such as chat/lobby", name)
 	}
+	jurisdiction := ""
+	if before, after, ok := strings.Cut(party, ":"); ok { // as rooms are shown
+		jurisdiction, party = before, after
+	}
 	binding, ok := g.parties[party]
 	if !ok {
 		return wire.Address{}, wire.UnknownParty(party, g.bindings)
 	}
-	return wire.Address{Binding: binding, Name: room}, nil
+	return wire.Address{Binding: binding, Name: room, Jurisdiction: jurisdiction}, nil
 }
 
 // errNothing is what forcing an instance out of a cold room answers.

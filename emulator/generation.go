@@ -201,7 +201,7 @@ func (e *Emulator) load(ctx context.Context, l Loader, number uint64) (*generati
 func (e *Emulator) install(g *generation, l Loader) (old *generation) {
 	e.mu.Lock()
 	old = e.generation
-	e.generation, e.number, e.loader, e.reason = g, g.number, l, ""
+	e.generation, e.latest, e.number, e.loader, e.reason = g, g, g.number, l, ""
 	close(e.changed)
 	e.changed = make(chan struct{})
 	e.mu.Unlock()
