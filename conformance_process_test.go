@@ -332,7 +332,7 @@ func TestARoomThatSleepsDoesNotNoticeACrash(t *testing.T) {
 		if err := h.Crash(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if e := await[*inspect.Crash](h, nil); e.Turns != 0 || e.Cut != 0 {
+		if e := await[*inspect.Crash](h, nil); e.Turns != 0 || e.Cut != 0 || !e.Forced {
 			t.Errorf("%+v", e)
 		}
 		if got := c.ask("echo x"); got != "x" {

@@ -60,7 +60,7 @@ func (e *Emulator) crashed(g *generation, up time.Duration) {
 	}
 	g.end()
 	e.events.Publish(&inspect.Crash{
-		Header: inspect.Header{Generation: g.number}, Reason: reason, Output: g.guest.Output(),
+		Header: inspect.Header{Generation: g.number, Forced: g.crashed.Load()}, Reason: reason, Output: g.guest.Output(),
 		Turns: turns, Cut: cut, Restarts: current,
 	})
 	if current {
@@ -139,6 +139,7 @@ func (e *Emulator) Crash(context.Context) error {
 	case g.guest.PID() == 0:
 		return errors.New("the code runs in this very process, which a crash would end: run it with `party dev`, which gives it a process of its own")
 	}
+	g.crashed.Store(true)
 	g.guest.Close()
 	return nil
 }

@@ -48,6 +48,7 @@ type generation struct {
 	callers  atomic.Int64 // calls that have not ended
 	pinged   atomic.Int64 // machine time of a ping not answered yet; 0: none
 	closing  atomic.Bool  // it is ended on purpose
+	crashed  atomic.Bool  // a person made it crash
 	fresh    freshness
 
 	// See flush.
