@@ -18,7 +18,7 @@
 //	GET    /v1/rooms                        [inspect.Room], by name
 //	GET    /v1/room?room=ROOM               inspect.RoomDetail
 //	GET    /v1/connections?[room=ROOM]      [inspect.Connection]
-//	GET    /v1/events?[limit=N][snapshot=1] one event a line, until the caller hangs up; see below
+//	GET    /v1/events?[limit=N][snapshot=1][past=N][logs=1][follow=0]   one event a line, see below
 //	GET    /v1/kv?room=ROOM[key=K][prefix=P][after=K][limit=N]   [inspect.KV]
 //	PUT    /v1/kv?room=ROOM&key=K           writes the body, which is JSON
 //	DELETE /v1/kv?room=ROOM&key=K
@@ -43,9 +43,12 @@
 // What has nothing to tell answers 204. An error is {"error": TEXT, "kind": KIND}
 // with status 404 and kind no_room, 400 and kind usage, or 409 and kind refused.
 //
-// A line of /v1/events is an event as in [inspect.Marshal]. Two more types occur:
-// {"type":"lost","events":N} where the caller read too slowly, and, as the first
-// line where it was asked for, {"type":"snapshot","snapshot":{...}}, taken
-// together with the events behind it: those whose seq is not greater than the
-// snapshot's are in it already.
+// A line of /v1/events is an event as in [inspect.Marshal]. It begins with the
+// past events that were asked for (some 2000 are kept), and goes on with what
+// happens until the caller hangs up, unless follow is 0. With logs=1 it is only
+// what the server wrote and logged. Two more types occur:
+// {"type":"lost","events":N} where the caller read too slowly, having more than
+// limit events unread, and, as the first line where it was asked for,
+// {"type":"snapshot","snapshot":{...}}, taken together with the events behind
+// it: those whose seq is not greater than the snapshot's are in it already.
 package control

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"strconv"
 
@@ -58,13 +59,21 @@ func (c *Client) Follow(ctx context.Context, limit int) (*inspect.Snapshot, insp
 		_ = resp.Body.Close()
 		return nil, nil, c.gone(err)
 	}
+	return head.Snapshot, c.newFeed(life, end, r, resp.Body, false), nil
+}
+
+// newFeed starts reading. finite is whether the stream ends by itself.
+func (c *Client) newFeed(ctx context.Context, end context.CancelFunc, r *bufio.Reader, body io.Closer, finite bool) *feed {
 	f := &feed{c: c, lines: make(chan line, ahead), end: end, done: make(chan struct{})}
 	go func() {
 		defer close(f.done)
-		defer resp.Body.Close()
-		f.err = f.read(life, r)
+		defer body.Close()
+		f.err = f.read(ctx, r)
+		if finite && errors.Is(f.err, io.EOF) {
+			f.err = io.EOF
+		}
 	}()
-	return head.Snapshot, f, nil
+	return f
 }
 
 // readLine reads a line of any length.
@@ -85,7 +94,7 @@ func (f *feed) read(ctx context.Context, r *bufio.Reader) error {
 			if ctx.Err() != nil {
 				return context.Canceled
 			}
-			return fmt.Errorf("%w (%s)", ErrGone, f.c.path)
+			return fmt.Errorf("%w (%s): %w", ErrGone, f.c.path, err)
 		}
 		l, ok := parseLine(text)
 		if !ok {
@@ -153,4 +162,33 @@ func (f *feed) gather(l line) (events []inspect.Event, lost uint64) {
 func (f *feed) Close() {
 	f.end()
 	<-f.done
+}
+
+// EventOptions choose the events of [Client.Events].
+type EventOptions struct {
+	Past   int  // so many that happened already, first
+	Logs   bool // only what the server wrote and logged
+	Follow bool // and then what happens
+	Limit  int  // of unread events with the emulator; 0: a large one
+}
+
+// Events returns past events and those to come, in one feed. Without Follow it
+// ends, with [io.EOF] from Next, behind those that are past.
+func (c *Client) Events(ctx context.Context, o EventOptions) (inspect.Feed, error) {
+	q := url.Values{"past": {strconv.Itoa(o.Past)}, "follow": {strconv.FormatBool(o.Follow)}, "logs": {strconv.FormatBool(o.Logs)}}
+	if o.Limit > 0 {
+		q.Set("limit", strconv.Itoa(o.Limit))
+	}
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, end)
+	resp, err := c.send(life, "GET", "/events", q, nil)
+	if !stop() && err == nil {
+		err = ctx.Err()
+		_ = resp.Body.Close()
+	}
+	if err != nil {
+		end()
+		return nil, err
+	}
+	return c.newFeed(life, end, bufio.NewReaderSize(resp.Body, 64<<10), resp.Body, !o.Follow), nil
 }

@@ -3,6 +3,7 @@ package control
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -73,7 +74,7 @@ func init() {
 			return s.e.Room(r.Context(), q["room"])
 		}},
 		{method: "GET", path: "/v1/connections", takes: ofRoom, answer: connections},
-		{method: "GET", path: "/v1/events", takes: []string{"limit", "snapshot"}, stream: events},
+		{method: "GET", path: "/v1/events", takes: []string{"limit", "snapshot", "past", "logs", "follow"}, stream: events},
 		{method: "GET", path: "/v1/kv", needs: ofRoom, takes: []string{"key", "prefix", "after", "limit"}, answer: keys},
 		{method: "PUT", path: "/v1/kv", needs: []string{"room", "key"}, answer: act(func(s *Server, r *http.Request, q parameters) error {
 			value, err := body(r)
@@ -229,7 +230,8 @@ const defaultLimit = 1 << 14
 // events streams what happens. A caller that reads slowly loses events.
 func events(s *Server, w http.ResponseWriter, r *http.Request, q parameters) {
 	limit, err := q.number("limit")
-	if err != nil {
+	past, err2 := q.number("past")
+	if err = errors.Join(err, err2); err != nil {
 		fail(w, err)
 		return
 	}
@@ -244,17 +246,24 @@ func events(s *Server, w http.ResponseWriter, r *http.Request, q parameters) {
 	defer feed.Close()
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.WriteHeader(http.StatusOK)
-	out := bufio.NewWriterSize(w, 64<<10)
-	flush := http.NewResponseController(w).Flush
+	out := lines{Writer: bufio.NewWriterSize(w, 64<<10), logs: q.flag("logs")}
 	if q.flag("snapshot") {
 		b, err := json.Marshal(map[string]any{"type": typeSnapshot, "snapshot": snap})
 		if err != nil {
 			return
 		}
 		_, _ = out.Write(append(b, '\n'))
+	} else {
+		out.after = snap.Seq // what came while the snapshot was taken
 	}
+	if past > 0 {
+		for _, e := range s.past.past(r.Context(), past, out.logs, snap.Seq) {
+			out.event(e)
+		}
+	}
+	follow := q["follow"] == "" || q.flag("follow")
 	for {
-		if out.Flush() != nil || flush() != nil {
+		if out.Flush() != nil || http.NewResponseController(w).Flush() != nil || !follow {
 			return
 		}
 		all, lost, err := feed.Next(r.Context())
@@ -262,16 +271,28 @@ func events(s *Server, w http.ResponseWriter, r *http.Request, q parameters) {
 			return
 		}
 		for _, e := range all {
-			if inspect.Of(e).Seq <= snap.Seq && !q.flag("snapshot") {
-				// It happened before the caller asked.
-				continue
-			}
-			if line, err := inspect.Marshal(e); err == nil {
-				_, _ = out.Write(append(line, '\n'))
+			if inspect.Of(e).Seq > out.after {
+				out.event(e)
 			}
 		}
 		if lost > 0 {
 			fmt.Fprintf(out, "{\"type\":%q,\"events\":%d}\n", typeLost, lost)
 		}
+	}
+}
+
+// lines writes events as lines.
+type lines struct {
+	*bufio.Writer
+	logs  bool   // only those of the log
+	after uint64 // of the stream, only those with greater numbers
+}
+
+func (l *lines) event(e inspect.Event) {
+	if l.logs && !IsLog(e) {
+		return
+	}
+	if line, err := inspect.Marshal(e); err == nil {
+		_, _ = l.Write(append(line, '\n'))
 	}
 }

@@ -24,13 +24,20 @@ const maxBody = 32 << 20
 type Server struct {
 	e    inspect.Emulator
 	http *http.Server
+	past *history
 	done chan struct{}
 }
 
 // Serve serves e on ln, which it owns from now on, until Close.
-func Serve(ln net.Listener, e inspect.Emulator) *Server {
+func Serve(ln net.Listener, e inspect.Emulator) (*Server, error) {
 	s := &Server{e: e, done: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
+	_, feed, err := e.Follow(ctx, historyQueue)
+	if err != nil {
+		cancel()
+		return nil, errors.Join(err, ln.Close())
+	}
+	s.past = newHistory(feed)
 	s.http = &http.Server{
 		Handler:           s.handler(),
 		ReadHeaderTimeout: 10 * time.Second,
@@ -42,13 +49,14 @@ func Serve(ln net.Listener, e inspect.Emulator) *Server {
 		_ = s.http.Serve(ln)
 		_ = ln.Close()
 	}()
-	return s
+	return s, nil
 }
 
 // Close ends what is asked just now, and removes the socket.
 func (s *Server) Close() error {
 	err := s.http.Close()
 	<-s.done
+	s.past.close()
 	return err
 }
 
