@@ -11,7 +11,7 @@ import (
 // stands for itself and all below it, and so does what it may import; the
 // longest place that fits a package counts.
 var mayImport = map[string][]string{
-	"":                 {"emulator/guest", "emulator/wire"}, // and emulator where it stands alone
+	"":                 {"emulator/guest", "emulator/wire", "emulator/workers"}, // and emulator where it stands alone
 	"emulator":         {"emulator"},
 	"emulator/wire":    {},
 	"emulator/guest":   {"emulator/wire"},
@@ -19,6 +19,7 @@ var mayImport = map[string][]string{
 	"emulator/envfile": {},
 	"emulator/inspect": {},
 	"emulator/process": {"emulator/guest", "emulator/wire"},
+	"emulator/workers": {"emulator/guest", "emulator/wire"},
 	"watch":            {"emulator"},
 	"devclient":        {},
 	"tui":              {"emulator/inspect", "devclient"},

@@ -5,15 +5,18 @@ package party
 import (
 	"fmt"
 	"os"
+
+	"github.com/goparty/party/emulator/workers"
 )
 
-// Main checks the app. The engine that runs WebAssembly rooms calls their hooks
-// itself; this build of the SDK has no host for one yet, and says so.
+// Main runs the app and does not return: as one room, or as App.Handler,
+// whatever the engine that started the program asks for. It ends with status 1
+// where the app is wrong, saying why.
 func Main(app App) {
-	if _, err := app.program(); err != nil {
+	p, err := app.program()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	fmt.Fprintln(os.Stderr, "this build has no host to run rooms on; build without GOOS=js, or use `party dev`")
-	os.Exit(1)
+	workers.Run(p)
 }

@@ -60,7 +60,7 @@ func rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())
 	})
-	root.AddCommand(devCommand(), versionCommand())
+	root.AddCommand(devCommand(), buildCommand(), versionCommand())
 	return root
 }
 

@@ -1,0 +1,87 @@
+// What clients reach first: it finds their rooms, or asks App.Handler to.
+import { Handler } from "./handler.js";
+import { failure, headers, stub, tellName } from "./rooms.js";
+
+// The longest name of a room, in bytes.
+const longestName = 128 << 10;
+
+// entry answers for classes, which are bindings by what they are called in
+// URLs.
+export function entry(classes, handler) {
+  const idle = [];
+  return {
+    async fetch(request, env, ctx) {
+      request = trusted(request);
+      try {
+        if (handler) return await handled(idle, request, env, ctx);
+        return await routed(classes, request, env);
+      } catch (error) {
+        return failed(error);
+      }
+    },
+  };
+}
+
+// trusted is a request without what only we may say.
+function trusted(request) {
+  const forged = [...request.headers.keys()].filter(name => name.startsWith("x-partykit-") || name.startsWith("x-party-"));
+  if (forged.length === 0) return request;
+  const clean = new Headers(request.headers);
+  for (const name of forged) clean.delete(name);
+  return new Request(request, { headers: clean });
+}
+
+async function routed(classes, request, env) {
+  const [prefix, party, name] = new URL(request.url).pathname.split("/").filter(segment => segment !== "");
+  if (prefix !== "parties" || party === undefined || name === undefined) return new Response("Not Found\n", { status: 404 });
+  if (!Object.hasOwn(classes, party)) {
+    console.error(unknown(party, Object.keys(classes)));
+    return new Response("Invalid request\n", { status: 400 });
+  }
+  const size = new TextEncoder().encode(name).byteLength;
+  if (size > longestName) {
+    return new Response(`the room's name has ${size} bytes; at most ${longestName} are allowed: use a shorter one, such as a hash\n`, { status: 414 });
+  }
+  const to = new Headers(request.headers);
+  to.set("x-partykit-namespace", party);
+  tellName(to, name);
+  const again = request.body === null;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await stub(env, classes[party], name).fetch(new Request(request, { headers: to }));
+    } catch (error) {
+      if (!error.retryable || error.overloaded || !again || attempt >= 3) throw error;
+      const most = Math.min(800, 100 * 2 ** (attempt - 1));
+      await new Promise(resolve => setTimeout(resolve, Math.random() * most));
+    }
+  }
+}
+
+function unknown(party, have) {
+  const all = have.map(name => JSON.stringify(name)).join(" ");
+  if (party === "main") {
+    return `a client asks for the party "main", which clients use when they name none; there is no default party: give the client one of [${all}]`;
+  }
+  return `no class answers at /parties/${party}: bind one in App.Servers, or use one of [${all}]`;
+}
+
+function failed(error) {
+  const { code, text } = failure(error);
+  console.error(text);
+  const lost = code !== 0;
+  return new Response(`${lost ? text : "Internal Server Error"}\n`, { status: lost ? 503 : 500, headers: lost ? { "Retry-After": "1" } : {} });
+}
+
+// How many programs wait for requests to App.Handler.
+const mostIdle = 4;
+
+// handled lets a program answer that has nothing else to do: what belongs to a
+// request can be used by that request only.
+async function handled(idle, request, env, ctx) {
+  const handler = idle.pop() ?? new Handler(env);
+  const { response, ended } = handler.serve(request);
+  ctx.waitUntil(ended.then(whole => {
+    if (whole && idle.length < mostIdle) idle.push(handler);
+  }));
+  return response;
+}

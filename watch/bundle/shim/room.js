@@ -1,0 +1,219 @@
+// A room: a Durable Object around one run of the program.
+import { DurableObject } from "cloudflare:workers";
+import { Program } from "./program.js";
+import { headers, Rooms } from "./rooms.js";
+import { answer, flat, Streams, textOf } from "./streams.js";
+import { Sockets } from "./sockets.js";
+import { Database } from "./storage.js";
+
+// roomClass returns the class of a binding.
+export function roomClass(binding) {
+  return class extends DurableObject {
+    #room;
+
+    constructor(ctx, env) {
+      super(ctx, env);
+      this.#room = new Room(ctx, env, binding);
+    }
+
+    fetch(request) { return this.#room.fetch(request); }
+    webSocketMessage(socket, message) { return this.#room.message(socket, message); }
+    webSocketClose(socket, code, reason, clean) { return this.#room.closed(socket, code, reason, clean); }
+    webSocketError(socket, error) { return this.#room.faulted(socket, error); }
+    alarm(info) { return this.#room.alarm(info); }
+
+    // What other rooms ask.
+    partyCall(name, method, args, waiting) { return this.#room.called(name, method, args, waiting); }
+    partyWake(name, props, waiting) { return this.#room.woken(name, props, waiting); }
+    partyProbe(name, waiting) { return this.#room.probed(name, waiting); }
+  };
+}
+
+class Room {
+  #ctx;
+  #program;
+  #pending = new Map(); // events that the program has not answered
+  #last = 0;
+  #holds = new Map();
+  #streams;
+  #name;
+
+  constructor(ctx, env, binding) {
+    this.#ctx = ctx;
+    this.#name = ctx.id.name;
+    const on = () => this.#program.ready;
+    this.#streams = new Streams(on);
+    const sockets = new Sockets(ctx, (...args) => this.#event(...args), on);
+    this.sockets = sockets;
+    const rooms = new Rooms(env, this.#streams, on);
+    const database = new Database(ctx, on, this.#nameRecord());
+    const room = this;
+    const party = {
+      role: "room",
+      binding,
+      id: String(ctx.id),
+      jurisdiction: ctx.id.jurisdiction ?? "",
+      get name() { return room.#name; },
+      env: variables(env),
+      log: (level, text) => this.#log(level, text),
+      abort: reason => ctx.abort(new Error(reason)),
+      done: (id, value) => this.#settle(id, p => p.resolve(value)),
+      fail: (id, text) => this.#settle(id, p => p.reject(new Error(text))),
+      hold: (id, work) => this.#hold(id, work),
+      release: id => this.#release(id),
+      respond: (id, stream, status, head, body, whole) => this.#respond(id, stream, status, head, body, whole),
+    };
+    expose(party, this.#streams, ["read", "drop", "write", "end"]);
+    expose(party, rooms, ["call", "wakeRoom", "probe", "fetchRoom", "cancelFetch"]);
+    expose(party, sockets, ["all", "send", "broadcast", "close", "attach", "forget"]);
+    party.accept = (id, ...args) => sockets.accept(args, response => this.#settle(id, p => p.resolve(response)));
+    party.refuse = (id, text) => this.#settle(id, p => p.resolve(sockets.refusal(text)));
+    party.autoRespond = (request, response) => sockets.autoRespond(request, response);
+    party.database = database;
+    this.#program = new Program(party, text => console.error(`[${this.#title(binding)}] ${text}`), error => {
+      console.error(`[${this.#title(binding)}] ${error.message}; the room starts again with its next event`);
+      ctx.abort(error);
+    });
+    this.binding = binding;
+  }
+
+  #title(binding) { return `${binding}/${this.#name ?? "?"}`; }
+
+  #log(level, text) {
+    const line = `[${this.#title(this.binding)}] ${text}`;
+    if (level >= 8) console.error(line);
+    else if (level >= 4) console.warn(line);
+    else if (level >= 0) console.log(line);
+    else console.debug(line);
+  }
+
+  // nameRecord is where a room's name lies that the engine does not always tell.
+  #nameRecord() {
+    const key = "__ps_name"; // as in PartyServer
+    this.#name ??= this.#ctx.storage.kv.get(key);
+    return {
+      key,
+      keep: () => {
+        if (this.#name !== undefined && this.#ctx.storage.kv.get(key) === undefined) this.#ctx.storage.kv.put(key, this.#name);
+      },
+    };
+  }
+
+  #named(name) {
+    if (this.#name !== undefined || name === undefined || name === null) return;
+    this.#name = name;
+    this.#nameRecord().keep();
+  }
+
+  // event lets the program handle something, and resolves when it has. tell is
+  // given what the program lets itself be told, and the event's number.
+  async #event(tell) {
+    const id = ++this.#last;
+    this.#program.timers.wake();
+    const answered = new Promise((resolve, reject) => this.#pending.set(id, { resolve, reject }));
+    try {
+      let on = this.#program.ready;
+      if (on instanceof Promise) on = await on;
+      tell(on, id);
+    } catch (error) {
+      this.#settle(id, p => p.reject(error));
+    }
+    return answered;
+  }
+
+  #settle(id, how) {
+    const pending = this.#pending.get(id);
+    if (!pending) return;
+    this.#pending.delete(id);
+    how(pending);
+    this.#restIfIdle();
+  }
+
+  // hold keeps the room awake: for a timer, or as work that the engine is told of.
+  #hold(id, work) {
+    let done;
+    if (work) this.#ctx.waitUntil(new Promise(resolve => { done = resolve; }));
+    this.#holds.set(id, done);
+    this.#program.timers.wake();
+  }
+
+  #release(id) {
+    this.#holds.get(id)?.();
+    this.#holds.delete(id);
+    this.#restIfIdle();
+  }
+
+  // Timers of goroutines that nobody waits for must not keep a room awake for
+  // ever.
+  #restIfIdle() {
+    if (this.#pending.size === 0 && this.#holds.size === 0 && this.#streams.open === 0) this.#program.timers.restSoon();
+  }
+
+  fetch(request) {
+    const name = request.headers.get(headers.name);
+    if (name !== null) this.#named(decodeURIComponent(name));
+    const props = request.headers.get(headers.props);
+    const waiting = request.headers.get(headers.waiting);
+    const head = flat(request.headers, [headers.name, headers.waiting]);
+    return this.#event((on, id) => {
+      if (request.headers.get("upgrade")?.toLowerCase() === "websocket") {
+        on.connect(id, request.url, head, props);
+        return;
+      }
+      const stream = id * 2;
+      if (request.body) this.#streams.source(stream, request.body);
+      request.signal?.addEventListener("abort", () => on.reset(stream));
+      on.request(id, request.method, request.url, head, request.body !== null, props, waiting && decodeURIComponent(waiting));
+    });
+  }
+
+  #respond(id, stream, status, head, body, whole) {
+    this.#settle(id, p => {
+      try {
+        p.resolve(answer(status, head, whole ? body : this.#streams.sink(stream, () => this.#restIfIdle())));
+        if (!whole) this.#streams.write(stream, body);
+      } catch (error) {
+        this.#log(8, `an answer that cannot be sent: ${textOf(error)}`);
+        p.resolve(new Response("Internal Server Error", { status: 500 }));
+      }
+    });
+  }
+
+  message(socket, message) { return this.sockets.message(socket, message); }
+  closed(socket, code, reason, clean) { return this.sockets.closed(socket, code, reason, clean); }
+  faulted(socket, error) { return this.sockets.faulted(socket, textOf(error)); }
+
+  alarm(info) {
+    const at = info?.scheduledTime === undefined ? 0 : Number(info.scheduledTime);
+    return this.#event((on, id) => on.alarm(id, info?.retryCount ?? 0, at));
+  }
+
+  called(name, method, args, waiting) {
+    this.#named(name);
+    return this.#event((on, id) => on.call(id, method, args, waiting));
+  }
+
+  woken(name, props, waiting) {
+    this.#named(name);
+    return this.#event((on, id) => on.wake(id, props, waiting));
+  }
+
+  probed(name, waiting) {
+    this.#named(name);
+    return this.#event((on, id) => on.probe(id, waiting));
+  }
+}
+
+// variables are what Server.Env reads.
+export function variables(env) {
+  const all = {};
+  for (const [name, value] of Object.entries(env)) {
+    if (typeof value === "string") all[name] = value;
+    else if (Object.getPrototypeOf(value) === Object.prototype || Array.isArray(value) || typeof value === "number" || typeof value === "boolean") all[name] = JSON.stringify(value);
+  }
+  return all;
+}
+
+export function expose(party, object, names) {
+  for (const name of names) party[name] = (...args) => object[name](...args);
+}

@@ -1,0 +1,189 @@
+// A room's storage. Everything but what is answered by on.result is done when
+// the call returns, so that a turn's writes are one commit of the engine.
+import { textOf } from "./streams.js";
+
+const undo = Symbol("undo");
+
+export class Database {
+  #storage;
+  #on;
+  #name; // where the room's own name lies
+  #cursors = new Map();
+
+  constructor(ctx, on, name) {
+    this.#storage = ctx.storage;
+    this.#on = on;
+    this.#name = name;
+  }
+
+  // Values are JSON text or bytes. The engine stores text of two bytes a
+  // character where one is not enough, so long text may go as bytes.
+  get = key => {
+    if (key === this.#name.key) return undefined;
+    return valueOf(this.#storage.kv.get(key));
+  };
+
+  // put, delete and list return a text where they fail.
+  put = (key, value) => {
+    if (key === this.#name.key) return `the key "${key}" holds the room's name: choose another`;
+    if (typeof value === "string" && value.length > 500_000 && /[^\0-\xff]/.test(value)) value = { json: new TextEncoder().encode(value) };
+    try {
+      this.#storage.kv.put(key, value);
+    } catch (error) {
+      return textOf(error);
+    }
+  };
+
+  delete = key => key !== this.#name.key && this.#storage.kv.delete(key);
+
+  // list returns keys and values in turns, as many as about one share has.
+  list = (start, startAfter, end, prefix, reverse, most, bytes) => {
+    const options = { reverse };
+    if (start !== null) options.start = start;
+    if (startAfter !== null) options.startAfter = startAfter;
+    if (end !== null) options.end = end;
+    if (prefix !== "") options.prefix = prefix;
+    const all = [];
+    let size = 0;
+    for (const [key, value] of this.#storage.kv.list(options)) {
+      if (key === this.#name.key) continue;
+      if (all.length >= 2 * most || size > bytes) return { all, more: true };
+      const v = valueOf(value);
+      all.push(key, v);
+      size += key.length + (v.length ?? v.byteLength);
+    }
+    return { all, more: false };
+  };
+
+  #later(id, promise) {
+    promise.then(value => this.#on().result(id, value === undefined ? "" : String(value), 0, "", ""), error => {
+      this.#on().result(id, null, 0, textOf(error) || "it failed", "");
+    });
+  }
+
+  deleteAll = id => this.#later(id, this.#storage.deleteAll());
+  sync = id => this.#later(id, this.#storage.sync());
+  getAlarm = id => this.#later(id, this.#storage.getAlarm().then(at => at ?? ""));
+  bookmark = id => this.#later(id, this.#storage.getCurrentBookmark());
+  bookmarkAt = (id, ms) => this.#later(id, this.#storage.getBookmarkForTime(ms));
+  restore = (id, bookmark) => this.#later(id, this.#storage.onNextSessionRestoreBookmark(bookmark));
+
+  setAlarm = ms => {
+    this.#name.keep(); // an alarm may wake a room that nobody named
+    this.#storage.setAlarm(ms);
+  };
+
+  deleteAlarm = () => { this.#storage.deleteAlarm(); };
+
+  size = () => this.#storage.sql.databaseSize;
+
+  // transaction runs f, which says whether to undo what it did.
+  transaction = f => {
+    try {
+      this.#storage.transactionSync(() => { if (f()) throw undo; });
+    } catch (error) {
+      if (error !== undo) throw error;
+    }
+  };
+
+  // query runs SQL and returns its first rows, encoded, or an error's text.
+  query = (number, text, bindings, most, bytes) => {
+    try {
+      const cursor = this.#storage.sql.exec(text, ...bindings);
+      const rows = cursor.raw();
+      this.#cursors.set(number, rows);
+      const out = new Encoder();
+      out.number(cursor.columnNames.length);
+      for (const name of cursor.columnNames) out.bytes(0, utf8.encode(name));
+      return this.#share(number, rows, out, most, bytes);
+    } catch (error) {
+      this.#cursors.delete(number);
+      return textOf(error);
+    }
+  };
+
+  next = (number, most, bytes) => {
+    const rows = this.#cursors.get(number);
+    if (!rows) return "this query has ended: with its turn, or because the database was deleted";
+    try {
+      return this.#share(number, rows, new Encoder(), most, bytes);
+    } catch (error) {
+      this.#cursors.delete(number);
+      return textOf(error);
+    }
+  };
+
+  closeCursor = number => { this.#cursors.delete(number); };
+  closeCursors = () => { this.#cursors.clear(); };
+
+  // share appends rows. Behind them stands whether they were the last.
+  #share(number, rows, out, most, bytes) {
+    for (let n = 0; n < most && out.length < bytes; n++) {
+      const { value: row, done } = rows.next();
+      if (done) {
+        this.#cursors.delete(number);
+        out.byte(ended);
+        return out.result();
+      }
+      out.byte(anotherRow);
+      for (const value of row) out.value(value);
+    }
+    out.byte(goesOn);
+    return out.result();
+  }
+}
+
+// What stands before a row, or behind the last of a share.
+const goesOn = 0, anotherRow = 1, ended = 2;
+
+function valueOf(value) {
+  if (value === undefined || typeof value === "string" || value instanceof Uint8Array) return value;
+  if (value instanceof ArrayBuffer) return new Uint8Array(value);
+  if (value?.json instanceof Uint8Array) return new TextDecoder().decode(value.json);
+  return JSON.stringify(value) ?? "null"; // of a program in another language
+}
+
+const utf8 = new TextEncoder();
+
+// Encoder writes values one behind the other: a kind, then what it needs.
+class Encoder {
+  #all = new Uint8Array(1024);
+  length = 0;
+
+  #room(n) {
+    if (this.length + n <= this.#all.length) return;
+    const more = new Uint8Array(Math.max(2 * this.#all.length, this.length + n));
+    more.set(this.#all.subarray(0, this.length));
+    this.#all = more;
+  }
+
+  byte(b) {
+    this.#room(1);
+    this.#all[this.length++] = b;
+  }
+
+  number(n) {
+    this.#room(8);
+    new DataView(this.#all.buffer).setFloat64(this.length, n, true);
+    this.length += 8;
+  }
+
+  bytes(kind, b) {
+    this.byte(kind);
+    this.number(b.byteLength);
+    this.#room(b.byteLength);
+    this.#all.set(b, this.length);
+    this.length += b.byteLength;
+  }
+
+  value(v) {
+    if (v === null || v === undefined) this.byte(0);
+    else if (typeof v === "number") {
+      this.byte(1);
+      this.number(v);
+    } else if (typeof v === "string") this.bytes(2, utf8.encode(v));
+    else this.bytes(3, new Uint8Array(v));
+  }
+
+  result() { return this.#all.subarray(0, this.length); }
+}

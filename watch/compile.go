@@ -1,0 +1,51 @@
+package watch
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+)
+
+// Compile builds the package as a program of its own, not as a plugin, and
+// writes it to out. env is added to the environment of the go command, such as
+// GOOS=js.
+func (b *Builder) Compile(ctx context.Context, out string, env ...string) error {
+	args := []string{"build", "-o", out, "-trimpath", "-buildvcs=false", "-ldflags=-s -w"}
+	if b.tags != "" {
+		args = append(args, "-tags", b.tags)
+	}
+	cmd := exec.CommandContext(ctx, "go", append(args, ".")...)
+	cmd.Dir = b.dir
+	cmd.Env = append(os.Environ(), env...)
+	kill := apart(cmd)
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
+	err := cmd.Run()
+	if ctx.Err() != nil {
+		kill()
+		return ctx.Err()
+	}
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &exit):
+		return fmt.Errorf("running the go command: %w", err)
+	}
+	return &BuildError{b.readable(output.String())}
+}
+
+// Env asks the go command that builds the package for a variable, such as
+// GOROOT.
+func (b *Builder) Env(ctx context.Context, name string) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", "env", name)
+	cmd.Dir = b.dir
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("go env %s: %w", name, err)
+	}
+	return string(bytes.TrimSpace(out)), nil
+}
