@@ -110,6 +110,28 @@ func fileSize(path string) int64 {
 	return info.Size()
 }
 
+// Past is what a room has been.
+type Past struct {
+	Starts     uint64 // instances
+	Generation uint64 // that the last one ran in
+}
+
+// Past tells of all rooms that have run since the emulator was started, by name,
+// also of those that left nothing behind.
+func (e *Emulator) Past() map[string]Past {
+	all := map[string]Past{}
+	e.livesMu.Lock()
+	defer e.livesMu.Unlock()
+	for a, l := range e.lives {
+		l.mu.Lock()
+		if l.starts > 0 {
+			all[a.String()] = Past{l.starts, l.generation}
+		}
+		l.mu.Unlock()
+	}
+	return all
+}
+
 // Snapshot implements [inspect.Viewer].
 func (e *Emulator) Snapshot(ctx context.Context) (*inspect.Snapshot, error) {
 	s := &inspect.Snapshot{
@@ -288,9 +310,13 @@ func (e *Emulator) noRoom(a wire.Address) error {
 	return fmt.Errorf("%s: %w%s", a, inspect.ErrNoRoom, text)
 }
 
-// Room implements [inspect.Viewer].
+// Room implements [inspect.Viewer]. With [inspect.ErrNoRoom] comes what a room of
+// that name would be: cold.
 func (e *Emulator) Room(ctx context.Context, name string) (*inspect.RoomDetail, error) {
 	a, err := e.find(name)
+	if errors.Is(err, inspect.ErrNoRoom) {
+		return &inspect.RoomDetail{Room: e.showCold(a, e.life(a))}, err
+	}
 	if err != nil {
 		return nil, err
 	}

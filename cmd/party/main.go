@@ -36,12 +36,17 @@ func run(f func(cmd *cobra.Command, args []string) error) func(*cobra.Command, [
 // usageError is an error of the call that only the work found.
 type usageError struct{ error }
 
+// errSaid is a failure that was explained already.
+var errSaid = errors.New("it failed")
+
 func main() {
 	err := rootCommand().Execute()
 	if err == nil {
 		return
 	}
-	fmt.Fprintln(os.Stderr, "party: "+err.Error())
+	if !errors.Is(err, errSaid) {
+		fmt.Fprintln(os.Stderr, "party: "+err.Error())
+	}
 	var f failure
 	if errors.As(err, &f) {
 		os.Exit(exitFailed)
@@ -60,7 +65,7 @@ func rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())
 	})
-	root.AddCommand(devCommand(), buildCommand(), versionCommand())
+	root.AddCommand(devCommand(), testCommand(), buildCommand(), versionCommand())
 	return root
 }
 

@@ -1,0 +1,103 @@
+package script
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/goparty/party/emulator"
+)
+
+// acting names the room that a command is about and the server it is on.
+func (s *session) acting(args []string) (server *server, room string, err error) {
+	if err := s.count(args, 1, 1); err != nil {
+		return nil, "", err
+	}
+	server, err = s.running()
+	s.involve(args[0])
+	return server, args[0], err
+}
+
+func (s *session) hibernate(_ bool, args []string) error {
+	a, err := s.parse(args, map[string]bool{"-force": false})
+	if err != nil {
+		return err
+	}
+	server, room, err := s.acting(a.rest)
+	if err != nil {
+		return err
+	}
+	if err := s.quiet(); err != nil {
+		return misuse{err}
+	}
+	return server.em.Hibernate(s.runner.ctx, room, a.has("-force"))
+}
+
+func (s *session) evict(_ bool, args []string) error {
+	server, room, err := s.acting(args)
+	if err != nil {
+		return err
+	}
+	return server.em.Evict(s.runner.ctx, room)
+}
+
+func (s *session) abort(_ bool, args []string) error {
+	server, room, err := s.acting(args)
+	if err != nil {
+		return err
+	}
+	return server.em.Abort(s.runner.ctx, room)
+}
+
+func (s *session) fire(_ bool, args []string) error {
+	server, room, err := s.acting(args)
+	if err != nil {
+		return err
+	}
+	if err := s.quiet(); err != nil {
+		return misuse{err}
+	}
+	if err := server.em.Fire(s.runner.ctx, room); err != nil {
+		return err
+	}
+	if err := s.quiet(); err != nil {
+		return misuse{err}
+	}
+	return nil
+}
+
+func (s *session) idle(_ bool, args []string) error {
+	if err := s.count(args, 0, 0); err != nil {
+		return err
+	}
+	if _, err := s.running(); err != nil {
+		return err
+	}
+	return s.quiet()
+}
+
+func (s *session) advance(_ bool, args []string) error {
+	if err := s.count(args, 1, 1); err != nil {
+		return err
+	}
+	d, err := duration(args[0])
+	if err != nil {
+		return s.misuse("%v", err)
+	}
+	if s.server == nil {
+		s.now = s.now.Add(d)
+		return nil
+	}
+	if err := s.quiet(); err != nil {
+		return err
+	}
+	em := s.server.em
+	err = em.AdvanceClock(d, func() error {
+		ctx, cancel := context.WithTimeout(s.runner.ctx, emulator.QuietLimit)
+		defer cancel()
+		return em.Settled(ctx)
+	})
+	if err != nil {
+		return fmt.Errorf("the clock stays at %s, because what fell due there goes on: %w", em.Clock().Now().UTC().Format("2006-01-02T15:04:05.999999999Z"), err)
+	}
+	return s.quiet()
+}

@@ -1,0 +1,305 @@
+package script
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/goparty/party/emulator/inspect"
+)
+
+// looking is what commands that look begin with: a running server that is quiet.
+func (s *session) looking() (*server, error) {
+	server, err := s.running()
+	if err != nil {
+		return nil, err
+	}
+	return server, s.quiet()
+}
+
+func (s *session) room(_ bool, args []string) error {
+	if len(args) < 1 {
+		return s.misuse("too few arguments")
+	}
+	wanted, err := s.facts(args[1:])
+	if err != nil {
+		return err
+	}
+	server, err := s.looking()
+	if err != nil {
+		return err
+	}
+	name := args[0]
+	s.involve(name)
+	d, err := server.em.Room(s.runner.ctx, name)
+	if err != nil && (d == nil || !errors.Is(err, inspect.ErrNoRoom)) {
+		return err
+	}
+	before := s.past[name]
+	now := server.em.Past()[name]
+	got := map[string]string{
+		"state": d.State, "connections": strconv.Itoa(d.Connections), "starts": strconv.FormatUint(before.Starts+now.Starts, 10),
+		"generation": strconv.FormatUint(now.Generation, 10), "alarm": "none",
+	}
+	if now.Generation == 0 {
+		got["generation"] = strconv.FormatUint(before.Generation, 10)
+	}
+	if d.Alarm != nil {
+		got["alarm"] = d.Alarm.Scheduled.UTC().Format(time.RFC3339Nano)
+	}
+	var wrong []string
+	for _, f := range wanted {
+		if f.at.IsZero() && got[f.key] == f.value {
+			continue
+		}
+		if !f.at.IsZero() && d.Alarm != nil && (d.Alarm.Scheduled.Equal(f.at) || d.Alarm.Due.Equal(f.at)) {
+			continue
+		}
+		line := fmt.Sprintf("\n  want: %s=%s\n  got:  %s=%s", f.key, f.value, f.key, got[f.key])
+		if f.key == "alarm" && d.Alarm != nil && !d.Alarm.Due.Equal(d.Alarm.Scheduled) {
+			line += " (retry " + d.Alarm.Due.UTC().Format(time.RFC3339Nano) + ")"
+		}
+		if f.key == "state" && len(d.Awake) > 0 {
+			line += ", awake because of " + strings.Join(d.Awake, ", ")
+		}
+		wrong = append(wrong, line)
+	}
+	if len(wrong) > 0 {
+		return errors.New(name + " is not so" + strings.Join(wrong, ""))
+	}
+	return nil
+}
+
+// fact is one KEY=VALUE of room.
+type fact struct {
+	key, value string
+	at         time.Time // of an alarm
+}
+
+func (s *session) facts(args []string) (all []fact, err error) {
+	known := []string{"state", "connections", "generation", "alarm", "starts"}
+	for _, arg := range args {
+		f := fact{}
+		var ok bool
+		if f.key, f.value, ok = strings.Cut(arg, "="); !ok {
+			return nil, s.misuse("%q: write KEY=VALUE", arg)
+		}
+		switch f.key {
+		case "state":
+			switch f.value {
+			case inspect.Running, inspect.Hibernated, inspect.Cold:
+			default:
+				return nil, s.misuse("state=%s: a room is running, hibernated or cold", f.value)
+			}
+		case "connections", "generation", "starts":
+			if _, err := strconv.ParseUint(f.value, 10, 64); err != nil {
+				return nil, s.misuse("%s: a number is wanted", arg)
+			}
+		case "alarm":
+			if f.value == "none" {
+				break
+			}
+			if f.at, err = s.time(f.value); err != nil {
+				return nil, s.misuse("%s: %v", arg, err)
+			}
+		default:
+			return nil, s.misuse("unknown key %q%s", f.key, didYouMean(f.key, known))
+		}
+		all = append(all, f)
+	}
+	return all, nil
+}
+
+// time reads a time, or with + a span from now.
+func (s *session) time(text string) (time.Time, error) {
+	if span, ok := strings.CutPrefix(text, "+"); ok {
+		d, err := duration(span)
+		return s.clock().Add(d), err
+	}
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return t, fmt.Errorf("%q is no time: write 2030-01-01T00:00:10Z, or +10s for a time from now", text)
+	}
+	return t, nil
+}
+
+func (s *session) rooms(_ bool, args []string) error {
+	if err := s.count(args, 0, 0); err != nil {
+		return err
+	}
+	server, err := s.looking()
+	if err != nil {
+		return err
+	}
+	snap, err := server.em.Snapshot(s.runner.ctx)
+	if err != nil {
+		return err
+	}
+	out := s.ts.Stdout()
+	for _, r := range snap.Rooms {
+		_, _ = fmt.Fprintln(out, r.Room)
+	}
+	return nil
+}
+
+func (s *session) kv(_ bool, args []string) error {
+	if err := s.count(args, 1, 2); err != nil {
+		return err
+	}
+	server, err := s.looking()
+	if err != nil {
+		return err
+	}
+	s.involve(args[0])
+	q := inspect.KVQuery{}
+	if len(args) == 2 {
+		q.Key = args[1]
+	}
+	all, err := server.em.KV(s.runner.ctx, args[0], q)
+	if err != nil && !errors.Is(err, inspect.ErrNoRoom) {
+		return err
+	}
+	out := s.ts.Stdout()
+	if len(args) == 2 {
+		if len(all) == 0 {
+			return fmt.Errorf("%s has no key %q", args[0], args[1])
+		}
+		_, _ = fmt.Fprintln(out, valueText(all[0]))
+		return nil
+	}
+	for _, kv := range all {
+		_, _ = fmt.Fprintf(out, "%s\t%s\n", kv.Key, valueText(kv))
+	}
+	return nil
+}
+
+// valueText is a value as JSON; bytes are, as in JSON of Go, base64.
+func valueText(kv inspect.KV) string {
+	if kv.Value == nil {
+		b, _ := json.Marshal(kv.Blob)
+		return string(b)
+	}
+	return string(kv.Value)
+}
+
+func (s *session) sql(_ bool, args []string) error {
+	if err := s.count(args, 2, 2); err != nil {
+		return err
+	}
+	server, err := s.looking()
+	if err != nil {
+		return err
+	}
+	s.involve(args[0])
+	rows, err := server.em.SQL(s.runner.ctx, args[0], args[1], 0)
+	if err != nil {
+		return err
+	}
+	writeRows(s.ts.Stdout(), rows)
+	return nil
+}
+
+// writeRows writes one row a line, columns split by tabs.
+func writeRows(w io.Writer, rows *inspect.Rows) {
+	for _, row := range rows.Rows {
+		texts := make([]string, len(row))
+		for i, v := range row {
+			switch v := v.(type) {
+			case nil:
+				texts[i] = "NULL"
+			case []byte:
+				texts[i] = hex.EncodeToString(v)
+			case float64:
+				texts[i] = strconv.FormatFloat(v, 'g', -1, 64)
+			default:
+				texts[i] = fmt.Sprint(v)
+			}
+		}
+		_, _ = fmt.Fprintln(w, strings.Join(texts, "\t"))
+	}
+}
+
+func (s *session) events(_ bool, args []string) error {
+	if err := s.count(args, 1, 1); err != nil {
+		return err
+	}
+	if s.server != nil {
+		if err := s.quiet(); err != nil {
+			return err
+		}
+	}
+	s.involve(args[0])
+	s.collect()
+	out := s.ts.Stdout()
+	for _, e := range s.seen {
+		if inspect.Of(e).Room == args[0] {
+			_, _ = fmt.Fprintln(out, line(e))
+		}
+	}
+	if s.lost > 0 {
+		return fmt.Errorf("%d events were lost: too many happened since they were last looked at", s.lost)
+	}
+	return nil
+}
+
+// line is an event without what differs from run to run.
+func line(e inspect.Event) string {
+	h := inspect.Of(e)
+	text := ""
+	switch e := e.(type) {
+	case *inspect.Turn:
+		text = e.Kind
+		if e.Connection != "" {
+			text += " " + e.Connection
+		}
+		if e.Error != "" {
+			text += ": " + e.Error
+		}
+	case *inspect.Request:
+		text = fmt.Sprintf("%s %s %d", e.Method, e.URL, e.Status)
+		if e.Error != "" {
+			text += ": " + e.Error
+		}
+	case *inspect.Exception:
+		text = e.Hook + ": " + e.Error // a stack bears addresses
+	default:
+		text = inspect.Text(e)
+	}
+	text, _, _ = strings.Cut(text, "\n")
+	return strings.TrimRight(h.Time.UTC().Format(time.RFC3339Nano)+" "+e.Type()+" "+text, " ")
+}
+
+func (s *session) logs(_ bool, args []string) error {
+	if err := s.count(args, 0, 0); err != nil {
+		return err
+	}
+	if s.server != nil {
+		if err := s.quiet(); err != nil {
+			return err
+		}
+		s.server.output(s.runner.ctx)
+	}
+	s.collect()
+	out := s.ts.Stdout()
+	for _, e := range s.seen {
+		switch e := e.(type) {
+		case *inspect.Log:
+			switch {
+			case e.Output:
+				_, _ = fmt.Fprintln(out, e.Text)
+			case e.Room != "":
+				_, _ = fmt.Fprintf(out, "%s %s %s\n", e.Level, e.Room, e.Text)
+			case e.Level != "DEBUG":
+				_, _ = fmt.Fprintf(out, "%s %s\n", e.Level, e.Text)
+			}
+		case *inspect.Exception:
+			_, _ = fmt.Fprintf(out, "ERROR %s %s\n", e.Room, inspect.Text(e))
+		}
+	}
+	return nil
+}
