@@ -78,7 +78,7 @@ func guestMain(app string) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	p, err := apps[app]().program()
+	p, err := apps[app]().Program()
 	if err != nil {
 		remote.Refuse(err)
 	}
@@ -191,7 +191,7 @@ func newHarness(t *testing.T, separate bool, change []func(*setup)) *harness {
 	if h.process {
 		loader = selfLoader{s.app, s.env, h.line}
 	} else {
-		p, err := apps[s.app]().program()
+		p, err := apps[s.app]().Program()
 		if err != nil {
 			t.Fatal(err)
 		}

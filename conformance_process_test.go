@@ -48,7 +48,7 @@ func init() {
 		"wrong app": func() {
 			remote, err := guest.Attach()
 			if err == nil {
-				_, err = App{}.program()
+				_, err = App{}.Program()
 			}
 			remote.Refuse(err)
 		},
@@ -57,7 +57,7 @@ func init() {
 			if !first() {
 				guestMain("lab")
 			}
-			p, err := labApp().program()
+			p, err := labApp().Program()
 			if err != nil {
 				panic(err)
 			}

@@ -341,7 +341,7 @@ func openFileCount(t *testing.T) int {
 }
 
 func TestSetAlarmNeedsAHook(t *testing.T) {
-	p, err := keeperApp().program()
+	p, err := keeperApp().Program()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -355,7 +355,7 @@ func TestSetAlarmNeedsAHook(t *testing.T) {
 func TestASecondEmulatorOnTheSameStateIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	newHarness(t, false, []func(*setup){func(s *setup) { keeper(s); s.config.State = dir }})
-	p, err := keeperApp().program()
+	p, err := keeperApp().Program()
 	if err != nil {
 		t.Fatal(err)
 	}

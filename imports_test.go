@@ -22,9 +22,14 @@ var mayImport = map[string][]string{
 	"emulator/workers": {"emulator/guest", "emulator/wire"},
 	"watch":            {"emulator"},
 	"devclient":        {},
-	"tui":              {"emulator/inspect", "devclient"},
-	"cmd":              {"emulator", "watch", "devclient", "tui"},
-	"fixtures":         {"."},
+
+	"devclient/script":    {"emulator", "watch", "devclient"},
+	"devclient/partytest": {".", "devclient", "emulator"},
+	"testscripts":         {"devclient/script"},
+
+	"tui":      {"emulator/inspect", "devclient"},
+	"cmd":      {"emulator", "watch", "devclient", "tui"},
+	"fixtures": {"."},
 }
 
 const module = "github.com/goparty/party"

@@ -13,7 +13,7 @@ import (
 // whatever the engine that started the program asks for. It ends with status 1
 // where the app is wrong, saying why.
 func Main(app App) {
-	p, err := app.program()
+	p, err := app.Program()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

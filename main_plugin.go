@@ -23,7 +23,7 @@ func Main(app App) {
 		fmt.Fprintln(os.Stderr, "this program was built as a plugin of `party dev`, which starts it; run `party dev`, or build it without the tag partyplugin")
 		os.Exit(1)
 	}
-	p, err := app.program()
+	p, err := app.Program()
 	if err != nil {
 		remote.Refuse(err)
 	}

@@ -15,7 +15,7 @@ import (
 // command line, or PARTY_PORT, PARTY_HOST, PARTY_STATE and PARTY_ENV_FILE from
 // the environment. It ends with status 1 where the app is wrong, saying why.
 func Main(app App) {
-	p, err := app.program()
+	p, err := app.Program()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

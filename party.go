@@ -113,8 +113,9 @@ func checkEmbedding[T any, P interface {
 	return nil
 }
 
-// program checks the app and turns it into what a guest runs.
-func (a App) program() (guest.Program, error) {
+// Program checks the app and turns it into what an emulator loads. [Main] does so
+// by itself; it is for tools that run an app in another way, such as partytest.
+func (a App) Program() (guest.Program, error) {
 	p := guest.Program{Module: version(), Handler: a.Handler}
 	var bindings []string
 	for b := range a.Servers {

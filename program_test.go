@@ -54,7 +54,7 @@ func TestAnAppThatIsWrongSaysWhatAndWhere(t *testing.T) {
 		"two alike but for case": {Servers{"CHAT": ClassOf[Lab](), "chat": ClassOf[Lab]()}, []string{"both answer at /parties/chat"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := App{Servers: row.servers}.program()
+			_, err := App{Servers: row.servers}.Program()
 			if err == nil {
 				t.Fatal("it is taken")
 			}
@@ -68,7 +68,7 @@ func TestAnAppThatIsWrongSaysWhatAndWhere(t *testing.T) {
 }
 
 func TestAProgramKnowsTheHooksOfItsClasses(t *testing.T) {
-	p, err := App{Servers: Servers{"Lab": ClassOf[Lab](), "Bare": ClassOf[Bare](), "Deeper": ClassOf[deeper](Options{Hibernate: true})}}.program()
+	p, err := App{Servers: Servers{"Lab": ClassOf[Lab](), "Bare": ClassOf[Bare](), "Deeper": ClassOf[deeper](Options{Hibernate: true})}}.Program()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -233,7 +233,7 @@ const fetchID = 1 << 63
 
 // fetch brings a request of a guest to a room.
 func (e *Emulator) fetch(g *generation, m *wire.Fetch, b *batch) {
-	x := e.newExchange()
+	x := e.newExchange("")
 	x.caller, x.stream = g, m.Stream
 	g.mu.Lock()
 	g.fetches[m.Stream] = x

@@ -17,9 +17,10 @@ import (
 // exchange is one HTTP request on its way to a guest and its answer on the way
 // back: to a client of the gateway, or to a room that fetches.
 type exchange struct {
-	em  *Emulator
-	id  uint64 // even: the stream's number towards the guest
-	gen *generation
+	em     *Emulator
+	id     uint64 // even: the stream's number towards the guest
+	remote string // address of a gateway client
+	gen    *generation
 
 	// Of a gateway client.
 	window  wire.Window   // of the request's body
@@ -50,8 +51,10 @@ type exchange struct {
 	ended   bool
 }
 
-func (e *Emulator) newExchange() *exchange {
-	x := &exchange{em: e, id: e.next.Add(1) << 1, more: make(chan struct{}, 1), broken: make(chan struct{})}
+// newExchange begins an exchange. remote is the client's address; "": a room
+// fetches.
+func (e *Emulator) newExchange(remote string) *exchange {
+	x := &exchange{em: e, remote: remote, id: e.next.Add(1) << 1, more: make(chan struct{}, 1), broken: make(chan struct{})}
 	e.mu.Lock()
 	e.exchanges[x.id] = x
 	e.mu.Unlock()

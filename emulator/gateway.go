@@ -125,7 +125,7 @@ func itoa(n int) string { return strconv.Itoa(n) }
 // request brings a plain request to a room.
 func (e *Emulator) request(w http.ResponseWriter, r *http.Request, to wire.Address, party string, arrived func()) {
 	ctx := r.Context()
-	x := e.newExchange()
+	x := e.newExchange(r.RemoteAddr)
 	b, err := e.readFirst(ctx, x, w, r)
 	defer b.stop(w)
 	if err != nil {
@@ -221,7 +221,7 @@ func (e *Emulator) upgrade(g *generation, m *wire.Upgrade) {
 // serveHandler brings a request to App.Handler.
 func (e *Emulator) serveHandler(w http.ResponseWriter, r *http.Request, arrived func()) {
 	ctx := r.Context()
-	x := e.newExchange()
+	x := e.newExchange(r.RemoteAddr)
 	x.req, x.w, x.taken = r, w, make(chan struct{})
 	b, err := e.readFirst(ctx, x, w, r)
 	if err != nil {

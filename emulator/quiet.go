@@ -57,12 +57,15 @@ func (e *Emulator) Settled(ctx context.Context) error { return e.settle(ctx, fal
 // machine time.
 const QuietLimit = 5 * time.Second
 
-// pollMost bounds the time between two looks, of machine time.
-const pollMost = time.Millisecond
+// The time between two looks, of machine time.
+const (
+	pollLeast = 20 * time.Microsecond
+	pollMost  = time.Millisecond
+)
 
 // settle is Quiet; due is false where the clock runs what is due meanwhile.
 func (e *Emulator) settle(ctx context.Context, due bool) error {
-	wait := 20 * time.Microsecond
+	wait := pollLeast
 	for {
 		why, before := e.stirring(due)
 		if len(why) == 0 {
@@ -269,9 +272,24 @@ func (e *Emulator) Output(ctx context.Context) {
 	e.settleCode(ctx, fmt.Sprint(e.settleID()))
 }
 
-// Departed reports whether the emulator has noticed the end of the connection
-// whose client's address is addr. Until then a turn for it may still come.
-func (e *Emulator) Departed(addr string) bool {
+// AwaitDeparture waits, as long as ctx lets it, until the emulator has noticed
+// that the client whose address is addr went away. Until then a turn for it may
+// still come.
+func (e *Emulator) AwaitDeparture(ctx context.Context, addr string) {
+	for wait := pollLeast; !e.departed(addr) && ctx.Err() == nil; wait = min(2*wait, pollMost) {
+		time.Sleep(wait)
+	}
+}
+
+func (e *Emulator) departed(addr string) bool {
+	e.mu.RLock()
+	for _, x := range e.exchanges {
+		if x.remote == addr {
+			e.mu.RUnlock()
+			return false
+		}
+	}
+	e.mu.RUnlock()
 	for _, r := range e.allRooms() {
 		there := false
 		r.do(func() {

@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -186,3 +187,22 @@ type fixedSource struct{ loader func() emulator.Loader }
 func (f fixedSource) load(context.Context, bool) (func(*inspect.Stream) emulator.Loader, error) {
 	return func(*inspect.Stream) emulator.Loader { return f.loader() }, nil
 }
+
+// RunTest runs the scripts as parallel subtests of t, and cleans up behind them.
+func RunTest(t *testing.T, o Options) {
+	t.Helper()
+	end, err := Run(t.Context(), shim{t}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(end)
+}
+
+// shim makes a testing.T a testscript.T.
+type shim struct{ *testing.T }
+
+func (t shim) Run(name string, f func(testscript.T)) {
+	t.T.Run(name, func(t *testing.T) { f(shim{t}) })
+}
+
+func (shim) Verbose() bool { return testing.Verbose() }

@@ -157,9 +157,7 @@ func (s *session) departed(p peer) {
 	}
 	ctx, cancel := context.WithTimeout(s.runner.ctx, limit)
 	defer cancel()
-	for wait := 20 * time.Microsecond; !s.server.em.Departed(p.address()) && ctx.Err() == nil; wait = min(2*wait, time.Millisecond) {
-		time.Sleep(wait)
-	}
+	s.server.em.AwaitDeparture(ctx, p.address())
 }
 
 // peer is the client or open request of a name.
