@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
+	"strings"
 )
 
 // ErrUnknownType is wrapped by the error for an event of a type that this
@@ -61,4 +64,18 @@ func Unmarshal(line []byte) (Event, error) {
 	}
 	p.Text, p.Hex = "", ""
 	return e, nil
+}
+
+// Types lists the types of events, by name.
+func Types() []string { return slices.Sorted(maps.Keys(types)) }
+
+// KnownType reports whether there are events of a type, or whose types begin
+// with it, as message.in does with message.
+func KnownType(name string) bool {
+	for t := range types {
+		if t == name || strings.HasPrefix(t, name+".") {
+			return true
+		}
+	}
+	return false
 }
