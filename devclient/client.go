@@ -82,6 +82,17 @@ func (e Event) String() string {
 	return e.Message.String()
 }
 
+// Quoted shows the event so that a text cannot be taken for anything else.
+func (e Event) Quoted() string {
+	switch {
+	case e.Closed != nil:
+		return e.Closed.String()
+	case e.Binary:
+		return "bytes " + e.Message.String()
+	}
+	return fmt.Sprintf("%q", e.Data)
+}
+
 // RefusedError is a handshake that the server answered with something else than
 // a connection.
 type RefusedError struct {

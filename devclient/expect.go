@@ -22,7 +22,7 @@ func (c *Client) Expect(ctx context.Context, limit time.Duration, want string, o
 	case err != nil:
 		return err
 	case !ok(e):
-		return fmt.Errorf("something else came\n  want: %s\n  got:  %s%s", want, e, c.behind())
+		return fmt.Errorf("something else came\n  want: %s\n  got:  %s%s", want, e.Quoted(), c.behind())
 	}
 	return nil
 }
@@ -35,7 +35,7 @@ func (c *Client) behind() string {
 			b.WriteString("\n  ...")
 			break
 		}
-		b.WriteString("\n  then: " + e.String())
+		b.WriteString("\n  then: " + e.Quoted())
 	}
 	return b.String()
 }

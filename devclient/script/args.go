@@ -28,7 +28,7 @@ func (s *session) parse(args []string, options map[string]bool) (*arguments, err
 		case name == "--":
 			a.rest = append(a.rest, args[i+1:]...)
 			return a, nil
-		case !known && len(a.rest) == 0 && len(name) > 1 && name[0] == '-' && !isNumber(name):
+		case !known && len(name) > 1 && name[0] == '-' && !isNumber(name):
 			return nil, s.misuse("unknown option %s%s", name, didYouMean(name, keys(options)))
 		case !known:
 			a.rest = append(a.rest, name)

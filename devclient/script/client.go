@@ -38,7 +38,7 @@ func (c *socket) none() error {
 	if len(unread) == 0 || unread[0].Closed != nil {
 		return nil
 	}
-	return fmt.Errorf("something came\n  want: nothing\n  got:  %s", showMessage(unread[0].Binary, unread[0].Data))
+	return fmt.Errorf("something came\n  want: nothing\n  got:  %s", unread[0].Quoted())
 }
 
 func (c *socket) ended(ctx context.Context, code int, reason *string) error {

@@ -69,7 +69,7 @@ func (r *runner) test(file string, o Options, verbose bool) Result {
 		t.failed = true
 	}
 	t.running.Wait()
-	res := Result{Name: NameOf(file), File: file, Status: Passed, Took: time.Since(began), Log: strings.TrimRight(t.log.String(), "\n")}
+	res := Result{Name: NameOf(file), File: file, Status: Passed, Took: time.Since(began), Log: withoutEnvironment(strings.TrimRight(t.log.String(), "\n"))}
 	switch {
 	case t.failed:
 		res.Status = Failed
@@ -77,6 +77,21 @@ func (r *runner) test(file string, o Options, verbose bool) Result {
 		res.Status = Skipped
 	}
 	return res
+}
+
+// withoutEnvironment drops what testscript says first: the environment that it
+// runs scripts in, up to an empty line or, in short, as one line.
+func withoutEnvironment(log string) string {
+	if !strings.HasPrefix(log, "WORK=") {
+		return log
+	}
+	first, rest, _ := strings.Cut(log, "\n")
+	if strings.HasPrefix(rest, "PATH=") {
+		_, rest, _ = strings.Cut(rest, "\n\n")
+	} else if first == log {
+		return ""
+	}
+	return rest
 }
 
 // suite is a testscript.T of one script.

@@ -72,11 +72,3 @@ func (w want) String() string {
 	}
 	return fmt.Sprintf("%q", w.text)
 }
-
-// showMessage is a message for people.
-func showMessage(binary bool, data []byte) string {
-	if binary {
-		return "bytes " + hex.EncodeToString(data)
-	}
-	return fmt.Sprintf("%q", data)
-}

@@ -246,16 +246,25 @@ func protect(f func() error) (err error) {
 }
 
 // trimStack leaves out the lines of recovering and panicking, so that the stack
-// starts where the user's code panicked.
+// starts where the user's code panicked, and those of whatever called the hook.
 func trimStack(s string) string {
 	lines := strings.SplitAfter(s, "\n")
+	from, to := 1, len(lines)
 	for i, l := range lines {
-		if strings.HasPrefix(l, "panic(") && i+2 < len(lines) {
-			return lines[0] + strings.Join(lines[i+2:], "")
+		switch {
+		case strings.HasPrefix(l, "panic(") && i+2 < len(lines) && from == 1:
+			from = i + 2
+		case strings.HasPrefix(l, modulePath+".(*object).") || strings.HasPrefix(l, modulePath+"/emulator/guest.protect("):
+			to = min(to, max(i, from))
 		}
 	}
-	return s
+	if from == to {
+		return s
+	}
+	return lines[0] + strings.Join(lines[from:to], "")
 }
+
+const modulePath = "github.com/goparty/party"
 
 // maxText bounds an error or a line of the log on its way: somebody's message
 // may be part of it, and no frame is to become too large by that.
