@@ -176,7 +176,7 @@ func (r *room) commit(then func()) {
 
 func (r *room) committed(in *instance, change storage.Committed, err error, then func()) {
 	if err == nil {
-		r.life.wrote(true)
+		r.life.wrote(!change.Empty)
 		r.alarmCommitted(change)
 		r.em.events.Publish(&inspect.Commit{Header: r.header()})
 	}

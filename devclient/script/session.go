@@ -116,8 +116,11 @@ func (s *session) quiet() error {
 	ctx, cancel := context.WithTimeout(s.runner.ctx, limit)
 	defer cancel()
 	err := s.settle(ctx)
-	if s.runner.ctx.Err() != nil {
-		return s.runner.ctx.Err()
+	if err := s.runner.ctx.Err(); err != nil {
+		if errors.Is(err, context.Canceled) {
+			return misuse{errors.New("interrupted")}
+		}
+		return context.Cause(s.runner.ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("not quiet within %s: %w", limit, err)

@@ -42,6 +42,7 @@ type Database struct {
 	keys     bool // there is a table of keys,
 	keysSure bool // as far as is known
 	alarm    int64
+	emptied  bool // DeleteAll ran in this transaction
 	alarmSet bool // alarm is what was committed, and this transaction touches it
 }
 

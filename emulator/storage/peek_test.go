@@ -61,3 +61,31 @@ func TestPeekSeesWhatIsCommittedAndWritesNothing(t *testing.T) {
 		t.Fatalf("of a closed room: %v, %v", all, err)
 	}
 }
+
+func TestCommitTellsThatNothingIsLeft(t *testing.T) {
+	s, err := Open(t.TempDir(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	room := s.Room("Room", strings.Repeat("cd", 32), "r")
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, again := range []bool{false, true} {
+		must(room.Put([]Entry{{Key: "a", Value: []byte("1")}}))
+		if c, err := room.Commit(); err != nil || c.Empty {
+			t.Fatalf("%+v, %v", c, err)
+		}
+		must(room.DeleteAll())
+		if again {
+			must(room.Put([]Entry{{Key: "b", Value: []byte("1")}}))
+		}
+		if c, err := room.Commit(); err != nil || c.Empty == again {
+			t.Fatalf("written again %v: %+v, %v", again, c, err)
+		}
+	}
+}

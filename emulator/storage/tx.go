@@ -63,6 +63,7 @@ type Committed struct {
 	AlarmChanged bool      // the alarm was set, moved or deleted
 	HasAlarm     bool      // there is one now; only where it changed
 	Alarm        time.Time // its time; only where it changed
+	Empty        bool      // DeleteAll left nothing, and nothing was written since
 }
 
 // Commit makes everything written since the last one lasting, and ends open
@@ -111,6 +112,13 @@ func (d *Database) commit() (Committed, error) {
 			done.HasAlarm, done.Alarm = true, time.Unix(0, ns)
 		}
 	}
+	if d.emptied {
+		tables, err := c.number("SELECT count(*) FROM sqlite_master WHERE name <> '_cf_METADATA' AND name NOT LIKE 'sqlite^_%' ESCAPE '^'")
+		if err != nil {
+			return done, err
+		}
+		done.Empty = tables == 0 && ns == 0
+	}
 	// The index never names a later time than the file: it moves before the
 	// commit when the alarm comes earlier, and after it otherwise.
 	if done.AlarmChanged || d.unborn {
@@ -135,7 +143,7 @@ func (d *Database) commit() (Committed, error) {
 		return Committed{}, err
 	}
 	born := d.unborn
-	d.begun, d.fresh, d.unborn, d.alarmSet = false, false, false, false
+	d.begun, d.fresh, d.unborn, d.alarmSet, d.emptied = false, false, false, false, false
 	// What follows only makes others find the room sooner: the room's own
 	// file is what counts, and Rooms mends the index.
 	if born {
@@ -184,7 +192,7 @@ func (d *Database) undo() error {
 	if !d.begun {
 		return nil
 	}
-	d.begun, d.alarmSet, d.keysSure = false, false, false
+	d.begun, d.alarmSet, d.keysSure, d.emptied = false, false, false, false
 	if d.fresh {
 		d.discard()
 		return nil
@@ -303,7 +311,7 @@ func (d *Database) DeleteAll() error {
 		}
 		return locate(err, d.path)
 	}
-	d.keysSure = false
+	d.keysSure, d.emptied = false, true
 	return nil
 }
 

@@ -82,7 +82,7 @@ func TestDeleteAll(t *testing.T) {
 	query(t, d, "PRAGMA defer_foreign_keys = on; INSERT INTO z VALUES (1, 1); INSERT INTO \"a \"\"b\" VALUES (1, 1); ANALYZE")
 	put(t, d, "k", "1")
 	check(t, d.SetAlarm(f.now.Add(time.Hour)))
-	same(t, "alarm set", commit(t, d), Committed{true, true, f.now.Add(time.Hour).Local()})
+	same(t, "alarm set", commit(t, d), Committed{AlarmChanged: true, HasAlarm: true, Alarm: f.now.Add(time.Hour).Local()})
 
 	n, err := d.Savepoint()
 	check(t, err)
@@ -101,7 +101,7 @@ func TestDeleteAll(t *testing.T) {
 
 	query(t, d, "PRAGMA defer_foreign_keys = on; INSERT INTO z VALUES (9, 9)") // would not commit
 	check(t, d.DeleteAll())
-	same(t, "alarm gone", commit(t, d), Committed{AlarmChanged: true})
+	same(t, "alarm gone", commit(t, d), Committed{AlarmChanged: true, Empty: true})
 	same(t, "schema", query(t, d, "SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"), [][]any{{"_cf_METADATA"}})
 	size, err := d.Size()
 	check(t, err)
