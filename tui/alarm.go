@@ -32,9 +32,9 @@ func (p *roomPane) drawAlarm(m *model, a *area) {
 	now := m.roomNow()
 	al := r.Alarm
 	const layout = "2006-01-02 15:04:05.000"
-	say("scheduled", value{role: plain, text: al.Scheduled.Format(layout)})
+	say("scheduled", value{role: plain, text: al.Scheduled.Local().Format(layout)})
 	if !al.Due.Equal(al.Scheduled) {
-		say("due", value{role: plain, text: al.Due.Format(layout)})
+		say("due", value{role: plain, text: al.Due.Local().Format(layout)})
 	}
 	if al.Running {
 		say("", value{role: good, text: "its handler runs, or waits for the room"})
@@ -69,7 +69,7 @@ func (m *model) moveAlarm() tea.Cmd {
 			}
 			done := "the alarm of " + clean(room) + " is deleted"
 			if !at.IsZero() {
-				done = "the alarm of " + clean(room) + " is set to " + at.Format("15:04:05")
+				done = "the alarm of " + clean(room) + " is set to " + clock(at)
 			}
 			return m.act("moving the alarm", done, func(ctx context.Context) error { return em.SetAlarm(ctx, room, at) })
 		},

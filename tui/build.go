@@ -228,15 +228,15 @@ func (p *buildPane) steps(m *model, for_ time.Duration) []fact {
 		add(0, plain, "generation "+count(p.number)+" serves")
 		step(2, "built", p.built)
 		step(3, "started", p.start)
-		step(4, "swapped", p.swap)
+		step(5, "swapped", p.swap)
 		if p.total > 0 {
 			step(1, "in all", p.total)
 		}
 		if p.answer > 0 {
-			step(6, "first answer", p.answer)
+			step(4, "first answer", p.answer)
 		}
 		if p.rooms > 0 {
-			add(5, dim, plural(p.rooms, "room")+" changed over")
+			add(6, dim, plural(p.rooms, "room")+" changed over")
 		}
 		if p.left > 0 {
 			add(1, warn, plural(p.left, "room")+" still to change over")

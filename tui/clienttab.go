@@ -150,7 +150,7 @@ func (c *client) draw(m *model, a *area) {
 		}
 		// While something is typed the cursor says where one is all the same.
 		l := t.begin(i == c.list.at && m.input == nil, true)
-		l.fields(clientColumns, widths, []value{{role: dim, text: line.at.Format("15:04:05.000")}, {role: r, text: sign}, {role: dim, text: size}, text}, t.dots)
+		l.fields(clientColumns, widths, []value{{role: dim, text: stamp(line.at)}, {role: r, text: sign}, {role: dim, text: size}, text}, t.dots)
 		body.put(l.end(a.w))
 		body.on(0, a.w, func(m *model) tea.Cmd {
 			if c.list.at == i && m.input == nil {

@@ -162,7 +162,7 @@ func (t *connectionsTab) lay(m *model, w int) (string, []string) {
 	}
 	lines := layFacts(m.th, w,
 		"id", c.ID, "status", c.Status, "uri", c.URI, "tags", strings.Join(c.Tags, "  "),
-		"opened", c.Opened.Format("15:04:05.000")+", "+wholeSpan(m.roomNow().Sub(c.Opened))+" ago",
+		"opened", stamp(c.Opened)+", "+wholeSpan(m.roomNow().Sub(c.Opened))+" ago",
 		"in", plural(c.Traffic.In, "message")+", "+bytesText(c.Traffic.InBytes),
 		"out", plural(c.Traffic.Out, "message")+", "+bytesText(c.Traffic.OutBytes),
 		"queued", queued, "delay", delay)

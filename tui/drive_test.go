@@ -40,13 +40,15 @@ func driveWith(t *testing.T, o Options, make_ func() *fake, w, h int, test func(
 		ctx, cancel := context.WithCancel(t.Context())
 		o.Emulator = make_()
 		d := &driver{t: t, m: newModel(ctx, o), msgs: make(chan tea.Msg, 10000)}
+		defer func() {
+			cancel()
+			d.m.close()
+			time.Sleep(time.Minute) // for what still ticks
+			synctest.Wait()
+		}()
 		d.run(d.m.Init())
 		d.send(tea.WindowSizeMsg{Width: w, Height: h})
 		test(d)
-		cancel()
-		d.m.close()
-		time.Sleep(time.Minute) // for what still ticks
-		synctest.Wait()
 	})
 }
 

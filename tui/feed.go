@@ -198,8 +198,9 @@ func (m *model) roomNow() time.Time {
 	if m.snap == nil {
 		return m.now()
 	}
+	now := m.snap.Time.Local()
 	if m.snap.Manual {
-		return m.snap.Time
+		return now
 	}
-	return m.snap.Time.Add(m.now().Sub(m.snapAt))
+	return now.Add(m.now().Sub(m.snapAt))
 }

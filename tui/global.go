@@ -116,7 +116,7 @@ func (m *model) advance() tea.Cmd {
 			}
 			return m.do("advancing the clock by "+d.String(), actionLimit, func(ctx context.Context) (string, error) {
 				now, err := em.Advance(ctx, d)
-				return "the clock is at " + now.Format("15:04:05"), err
+				return "the clock is at " + clock(now), err
 			}, nil)
 		},
 	}, "")

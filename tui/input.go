@@ -99,7 +99,7 @@ func (m *model) paste(msg tea.PasteMsg) tea.Cmd {
 // drawInput draws the line with its cursor.
 func (m *model) drawInput(a *area, in *input) {
 	t := m.th
-	l := t.line().add(plain, " ").add(accent, in.label).add(plain, " ")
+	l := t.line().add(plain, " ").add(accent, in.label).add(dim, " "+t.input+" ")
 	at := l.w
 	room := a.w - at - 1
 	in.field.SetWidth(max(room-1, 1))

@@ -164,7 +164,7 @@ func (t *lifeTab) draw(m *model, a *area) {
 		}
 		l := th.begin(i == t.list.at, m.input == nil)
 		l.fields(lifeColumns, widths, []value{
-			{role: dim, text: h.Time.Format("15:04:05.000")}, {role: dim, text: gen}, {role: r, text: sign},
+			{role: dim, text: stamp(h.Time)}, {role: dim, text: gen}, {role: r, text: sign},
 			{role: text, text: clean(firstLine(inspect.Text(e)))},
 		}, th.dots)
 		a.put(l.end(a.w))
@@ -228,7 +228,7 @@ func (t *lifeTab) lay(m *model, w int) (string, []string) {
 		return "event", nil
 	}
 	h := inspect.Of(e)
-	lines := layFacts(m.th, w, "event", e.Type(), "time", h.Time.Format("2006-01-02 15:04:05.000"), "number", count(h.Seq), "generation", count(h.Generation))
+	lines := layFacts(m.th, w, "event", e.Type(), "time", h.Time.Local().Format("2006-01-02 15:04:05.000"), "number", count(h.Seq), "generation", count(h.Generation))
 	lines = append(lines, spaces(w))
 	for _, part := range wrapped(strings.TrimSpace(inspect.Text(e)), w) {
 		lines = append(lines, m.th.line().add(plain, part).end(w))

@@ -120,6 +120,14 @@ var logColumns = []column{
 	{title: "", least: 10, grow: 10},
 }
 
+// quietly is a level's colour; what is as usual has none.
+func quietly(l level) role {
+	if l == info {
+		return dim
+	}
+	return l.role()
+}
+
 // row is one line of the log.
 func (e entry) row(t *theme, l *line, widths []int) *line {
 	text := value{role: e.level.role(), text: clean(e.text)}
@@ -130,8 +138,11 @@ func (e entry) row(t *theme, l *line, widths []int) *line {
 		text.more = []value{{role: dim, text: " " + t.dots}}
 	}
 	name := levelNames[e.level]
+	if e.from != "" {
+		name = e.from
+	}
 	return l.fields(logColumns, widths, []value{
-		{role: dim, text: e.Time.Format("15:04:05.000")}, {role: e.level.role(), text: name}, {role: dim, text: clean(e.Room)}, text,
+		{role: dim, text: stamp(e.Time)}, {role: quietly(e.level), text: name}, {role: dim, text: clean(e.Room)}, text,
 	}, t.dots)
 }
 

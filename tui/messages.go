@@ -143,6 +143,9 @@ func connectionOf(e inspect.Event) string {
 	case *inspect.MessageIn:
 		return e.Connection
 	case *inspect.MessageOut:
+		if e.Connection == "" && e.Count == 0 {
+			return "nobody"
+		}
 		if e.Connection == "" {
 			return "all " + count(e.Count)
 		}
@@ -202,7 +205,7 @@ func (t *messagesTab) draw(m *model, a *area) {
 		}
 		l := th.begin(i == t.list.at, m.input == nil)
 		l.fields(messageColumns, widths, []value{
-			{role: dim, text: inspect.Of(e).Time.Format("15:04:05.000")}, {role: r, text: dir}, {role: r, text: clean(connectionOf(e))},
+			{role: dim, text: stamp(inspect.Of(e).Time)}, {role: r, text: dir}, {role: r, text: clean(connectionOf(e))},
 			{role: dim, text: bytesText(p.Size)}, text,
 		}, th.dots)
 		body.put(l.end(a.w))

@@ -105,7 +105,7 @@ func (m *model) filterRooms() tea.Cmd {
 var roomColumns = []column{
 	{title: "Room", least: 14, grow: 5, most: 44},
 	{title: "State", least: 13},
-	{title: "Conns", least: 6, right: true, drop: 2},
+	{title: "Conns", least: 7, right: true, drop: 2},
 	{title: "Msg/s", least: 7, right: true, drop: 3},
 	{title: "", least: 12, grow: 1, most: history, drop: 9},
 	{title: "Turn", least: 12, grow: 1, most: 18, drop: 8},

@@ -64,6 +64,7 @@ func newStore() *store {
 type entry struct {
 	inspect.Header
 	level level
+	from  string // instead of the level: stdout or stderr
 	text  string // its first line
 	rest  string // a stack, or what a process said last
 }
@@ -121,7 +122,11 @@ func lineOf(e inspect.Event) (entry, bool) {
 	switch e := e.(type) {
 	case *inspect.Log:
 		l.level, text = levelOf(e.Level), e.Text
-		if e.Output {
+		if e.Output { // what is written to stderr need not be an error
+			l.from = "out"
+			if l.level == failure {
+				l.from = "err"
+			}
 			l.level = info
 		}
 	case *inspect.Exception, *inspect.Crash, *inspect.GenerationFailed, *inspect.AlarmGivenUp:

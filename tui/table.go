@@ -131,6 +131,8 @@ func (t *theme) heads(cols []column, widths []int, w int, marked int, sign strin
 			r = accent
 			if width(title)+1+width(sign) <= widths[i] {
 				title += " " + sign
+			} else {
+				title = clip(title, widths[i]-width(sign), "") + sign
 			}
 		}
 		if c.right {

@@ -204,7 +204,10 @@ func until(d time.Duration) string {
 }
 
 // clock writes a time of day.
-func clock(t time.Time) string { return t.Format("15:04:05") }
+func clock(t time.Time) string { return t.Local().Format("15:04:05") }
+
+// stamp writes a time of day to the millisecond.
+func stamp(t time.Time) string { return t.Local().Format("15:04:05.000") }
 
 // spark draws values as a row of w bars, the last at the right. The tallest is
 // the greatest value, or least where that is more.
