@@ -10,8 +10,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/goparty/party/emulator"
 	"github.com/goparty/party/emulator/inspect"
@@ -145,7 +147,8 @@ func (s *sources) link(module, dir string) (string, error) {
 				return "", err
 			}
 		}
-		linked, err := os.MkdirTemp(scratch, "test-")
+		removeStale(scratch)
+		linked, err := os.MkdirTemp(scratch, fmt.Sprintf("%s%d-", linkPrefix, os.Getpid()))
 		if err != nil {
 			return "", err
 		}
@@ -154,6 +157,27 @@ func (s *sources) link(module, dir string) (string, error) {
 	s.links++
 	to := filepath.Join(s.linked, fmt.Sprintf("script%d", s.links))
 	return to, os.Symlink(dir, to)
+}
+
+const linkPrefix = "test-"
+
+// removeStale removes the links of runs that were killed.
+func removeStale(scratch string) {
+	all, _ := filepath.Glob(filepath.Join(scratch, linkPrefix+"*"))
+	for _, dir := range all {
+		number, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), linkPrefix), "-")
+		pid, err := strconv.Atoi(number)
+		if err != nil {
+			continue
+		}
+		p, err := os.FindProcess(pid)
+		if err == nil {
+			err = p.Signal(syscall.Signal(0))
+		}
+		if errors.Is(err, os.ErrProcessDone) {
+			_ = os.RemoveAll(dir)
+		}
+	}
 }
 
 // packageSource is a package on disk.
