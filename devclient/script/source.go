@@ -1,15 +1,18 @@
 package script
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -66,7 +69,8 @@ func (s *sources) find(work, dir string) (source, error) {
 	own := filepath.Join(work, dir)
 	if hasGo(own) {
 		if inModule(own, work) {
-			return &packageSource{of: s, dir: own, run: own, watched: own}, nil
+			// Its other packages count too.
+			return &packageSource{of: s, dir: own, run: own, watched: work}, nil
 		}
 		module, err := s.moduleDir()
 		if err != nil {
@@ -199,7 +203,8 @@ func (p *packageSource) load(ctx context.Context, fresh bool) (func(*inspect.Str
 		if err != nil {
 			return nil, err
 		}
-		key = p.module + "\x00" + sum
+		rel, _ := filepath.Rel(p.watched, p.dir)
+		key = p.module + "\x00" + rel + "\x00" + sum
 	}
 	var path string
 	var err error
@@ -260,7 +265,8 @@ func (p *packageSource) build(ctx context.Context) (string, error) {
 
 // contentOf is a sum over all files in dir that a build may depend on.
 func contentOf(dir string) (string, error) {
-	h := sha256.New()
+	files := map[string][]byte{}
+	embeds := false
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -275,9 +281,29 @@ func contentOf(dir string) (string, error) {
 			return err
 		}
 		rel, _ := filepath.Rel(dir, path)
-		fmt.Fprintf(h, "%s\x00%d\x00", rel, len(data))
-		_, _ = h.Write(data)
+		files[rel] = data
+		embeds = embeds || filepath.Ext(rel) == ".go" && bytes.Contains(data, []byte("//go:embed"))
 		return nil
 	})
-	return hex.EncodeToString(h.Sum(nil)), err
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	for _, rel := range slices.Sorted(maps.Keys(files)) {
+		// What a script compares its output with is nothing to the compiler.
+		if embeds || isSource(rel) {
+			fmt.Fprintf(h, "%s\x00%d\x00", rel, len(files[rel]))
+			_, _ = h.Write(files[rel])
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// isSource reports whether the go command reads a file of that name.
+func isSource(name string) bool {
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".go", ".mod", ".sum", ".work", ".s", ".c", ".h", ".cc", ".cpp", ".cxx", ".hh", ".hpp", ".hxx", ".m", ".f", ".for", ".f90", ".syso":
+		return true
+	}
+	return strings.HasPrefix(filepath.ToSlash(name), "vendor/")
 }
