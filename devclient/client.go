@@ -251,8 +251,7 @@ func (c *Client) pong(data string) error {
 	return nil
 }
 
-// closing answers the server's close frame with the same code and reason, as
-// browsers do.
+// closing answers the server's close frame with the same code.
 func (c *Client) closing(code int, text string) error {
 	c.mu.Lock()
 	first := !c.stop
@@ -261,7 +260,7 @@ func (c *Client) closing(code int, text string) error {
 	if first {
 		var payload []byte
 		if code != websocket.CloseNoStatusReceived {
-			payload = websocket.FormatCloseMessage(code, text)
+			payload = websocket.FormatCloseMessage(code, "")
 		}
 		_ = c.control(websocket.CloseMessage, payload)
 	}

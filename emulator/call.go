@@ -13,6 +13,14 @@ import (
 // callLimit is how long a call between rooms may take, of machine time.
 const callLimit = 30 * time.Second
 
+// patience is limit, or for ever where somebody may have stopped the code.
+func (e *Emulator) patience(limit time.Duration) time.Duration {
+	if e.config.Patient {
+		return 1<<63 - 1
+	}
+	return limit
+}
+
 // call is one room's (or App.Handler's) wait for another room.
 type call struct {
 	em       *Emulator
@@ -44,9 +52,10 @@ func (e *Emulator) begin(g *generation, id uint64, who wire.Caller, to wire.Addr
 			c.waits.Store(true)
 		}
 	}
-	c.timer = time.AfterFunc(callLimit, func() {
+	limit := e.patience(callLimit)
+	c.timer = time.AfterFunc(limit, func() {
 		c.withdraw()
-		c.fail(&wire.Failure{Code: wire.CodeTimeout, Text: fmt.Sprintf("%s did not answer within %s", to, callLimit)})
+		c.fail(&wire.Failure{Code: wire.CodeTimeout, Text: fmt.Sprintf("%s did not answer within %s", to, limit)})
 	})
 	g.mu.Lock()
 	g.calls[id] = c

@@ -45,6 +45,8 @@ type Config struct {
 	Env map[string]string
 	// Debug sends stacks to clients.
 	Debug bool
+	// Patient waits for code however long it stands still, as in a debugger.
+	Patient bool
 	// Clock is the rooms' time. Nil: the wall's.
 	Clock *clock.Clock
 	// State is the directory of the rooms' databases. "": a temporary one that

@@ -193,7 +193,11 @@ func (e *Emulator) load(ctx context.Context, l Loader, number uint64) (*generati
 		e.gone(g)
 		return nil, errors.New("the emulator is stopping")
 	}
-	e.events.Publish(&inspect.GenerationStarted{Header: inspect.Header{Generation: number}, PID: guest.PID(), Took: time.Since(began)})
+	started := &inspect.GenerationStarted{Header: inspect.Header{Generation: number}, PID: guest.PID(), Took: time.Since(began)}
+	if e.config.Patient && started.PID != 0 {
+		started.Attach = fmt.Sprintf("dlv attach %d", started.PID)
+	}
+	e.events.Publish(started)
 	return g, nil
 }
 
@@ -290,7 +294,7 @@ const (
 // ping finds out whether the whole process stands still, as in a debugger. It
 // only says so: whoever stopped it may want to go on.
 func (e *Emulator) ping(g *generation) {
-	if g.guest.PID() == 0 {
+	if g.guest.PID() == 0 || e.config.Patient {
 		return
 	}
 	since := g.pinged.Load()

@@ -32,6 +32,13 @@ type ReloadOptions struct {
 	Since time.Time
 }
 
+// SetEnv replaces what Server.Env reads in code that is started from now on.
+func (e *Emulator) SetEnv(env map[string]string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.env = env
+}
+
 // Reload lets new code take over, as the next generation. The old code serves
 // until the new one has started; where it does not start, or lacks a class whose
 // rooms have connections, nothing changes and no number is used up: the error

@@ -5,6 +5,7 @@ package watch
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"go/build"
@@ -14,6 +15,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/goparty/party/emulator/inspect"
 )
 
 // Tag is the build constraint that makes a program a plugin.
@@ -21,19 +24,37 @@ const Tag = "partyplugin"
 
 const modulePath = "github.com/goparty/party"
 
-// Builder builds one package, again and again.
+// Builder builds one package, again and again. It is not safe for use by several
+// goroutines at once.
 type Builder struct {
 	dir   string // of the package, absolute
 	out   string // directory of what is built, removed by Close
 	tags  string // the user's own
 	flags []string
+	env   []string // added to the environment of the go command
+	work  string   // go.work; "": none
+	kind  Kind
+	plain bool // nothing keeps us from calling the compiler ourselves
 	count int
+
+	goflags []string // the user's own
+	c       bool     // C may be used, and nobody insists on it
+	quick   bool     // build what links fastest
+	marker  string   // a file that says that everything was built so once; "": there is none
+
+	direct *direct // nil: not prepared
+}
+
+// Kind is how code is built.
+type Kind struct {
+	Debug bool // without optimization, so that a debugger shows what is in the source
+	Race  bool // with the race detector
 }
 
 // NewBuilder prepares to build the package in dir. What it builds goes to a
 // directory of its own below scratch. The error of a directory that holds no
 // server says what it holds.
-func NewBuilder(dir, scratch string) (*Builder, error) {
+func NewBuilder(dir, scratch string, kind ...Kind) (*Builder, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
@@ -44,11 +65,30 @@ func NewBuilder(dir, scratch string) (*Builder, error) {
 		return nil, fmt.Errorf("%s is a file; give the directory that it lies in", dir)
 	}
 	b := &Builder{dir: abs}
-	goflags, err := exec.Command("go", "env", "GOFLAGS").Output()
+	for _, k := range kind {
+		b.kind = k
+	}
+	ask := exec.Command("go", "env", "-json", "GOFLAGS", "GOWORK", "CGO_ENABLED", "GOVERSION", "GOARCH")
+	ask.Dir = abs
+	answer, err := ask.Output()
 	if err != nil {
 		return nil, fmt.Errorf("the go command does not run: %w; install Go and put it on PATH", err)
 	}
-	b.setFlags(splitFlags(string(goflags)))
+	var env struct{ GOFLAGS, GOWORK, CGO_ENABLED, GOVERSION, GOARCH string } //nolint:revive // their names
+	if err := json.Unmarshal(answer, &env); err != nil {
+		return nil, fmt.Errorf("reading what go env says: %w", err)
+	}
+	b.work = env.GOWORK
+	b.goflags = splitFlags(env.GOFLAGS)
+	_, asked := os.LookupEnv("CGO_ENABLED")
+	b.c = env.CGO_ENABLED == "1" && !asked
+	b.setFlags()
+	if cache, err := os.UserCacheDir(); err == nil && b.plain {
+		b.marker = filepath.Join(cache, "party", "quick-"+env.GOVERSION+"-"+env.GOARCH)
+		if _, err := os.Stat(b.marker); err == nil {
+			b.quicken()
+		}
+	}
 	if err := b.check(dir); err != nil {
 		return nil, err
 	}
@@ -64,25 +104,94 @@ func NewBuilder(dir, scratch string) (*Builder, error) {
 
 // setFlags adds our flags to the user's: a flag on the command line replaces
 // the same one in GOFLAGS, so theirs must be repeated.
-func (b *Builder) setFlags(goflags []string) {
-	linkerFlags := false
-	for _, f := range goflags {
+func (b *Builder) setFlags() {
+	linker := false
+	b.plain = true
+	for _, f := range b.goflags {
 		name, value, _ := strings.Cut(strings.TrimLeft(f, "-"), "=")
 		switch name {
 		case "tags":
 			b.tags = strings.Join(strings.Fields(value), ",") // they may be split by spaces
 		case "ldflags":
-			linkerFlags = true
+			linker = true
+		case "race":
+			b.kind.Race = true
+		case "mod", "modfile", "buildvcs", "trimpath", "p", "modcacherw":
+		default:
+			b.plain = false
 		}
 	}
+	b.plain = b.plain && b.kind == Kind{}
 	tags := Tag
 	if b.tags != "" {
 		tags = b.tags + "," + Tag
 	}
 	b.flags = []string{"-tags", tags, "-buildvcs=false"}
-	if !linkerFlags {
-		b.flags = append(b.flags, "-ldflags=-w") // no debugger needs it; linking is most of a build
+	b.env = nil
+	for name, value := range map[string]string{"GOGC": "off", "GOMEMLIMIT": "1GiB"} {
+		if os.Getenv(name) == "" { // tools that run for a moment need not collect their garbage
+			b.env = append(b.env, name+"="+value)
+		}
 	}
+	if b.kind.Race {
+		b.flags = append(b.flags, "-race")
+	}
+	if b.kind.Debug {
+		b.flags = append(b.flags, "-gcflags=all=-N -l")
+		return
+	}
+	if !linker {
+		b.flags = append(b.flags, "-ldflags=-s -w") // no debugger needs it; linking is most of a build
+	}
+	if b.quick {
+		b.flags = append(b.flags, "-gcflags=all=-dwarf=false")
+		if b.c {
+			b.env = append(b.env, withoutC)
+		}
+	}
+}
+
+const withoutC = "CGO_ENABLED=0"
+
+// quicken builds what links fastest from now on: without what only debuggers
+// read, and without C where nothing needs it. The standard library has to be
+// compiled for that once.
+func (b *Builder) quicken() {
+	b.quick = true
+	b.setFlags()
+}
+
+// warm builds everything so that quick builds find it, and makes a note of it.
+func (b *Builder) warm(ctx context.Context) error {
+	w := *b
+	w.quicken()
+	path := filepath.Join(b.out, "warm")
+	defer os.Remove(path)
+	if err := w.run(ctx, w.command(ctx, append(append([]string{"build", "-o", path}, w.flags...), ".")...)); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(b.marker), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(b.marker, nil, 0o644)
+}
+
+// useC gives C to code that needs it, and reports whether that is a change.
+func (b *Builder) useC() bool {
+	if !b.c {
+		return false
+	}
+	b.c = false
+	b.setFlags()
+	return b.quick
+}
+
+// command is a go command about the package.
+func (b *Builder) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = b.dir
+	cmd.Env = append(os.Environ(), b.env...)
+	return cmd
 }
 
 // splitFlags splits GOFLAGS as the go command does: a field that begins with a
@@ -137,33 +246,58 @@ type BuildError struct{ Output string }
 
 func (e *BuildError) Error() string { return e.Output }
 
-// Build builds the package and returns the program's path. The earlier ones
-// stay until Close.
-func (b *Builder) Build(ctx context.Context) (string, error) {
+// Errors are the parts of it that name a position.
+func (e *BuildError) Errors() (all []inspect.BuildError) {
+	for line := range strings.Lines(e.Output) {
+		m := located.FindStringSubmatch(strings.TrimRight(line, "\r\n"))
+		if m == nil {
+			continue
+		}
+		row, _ := strconv.Atoi(m[2])
+		column, _ := strconv.Atoi(m[3])
+		all = append(all, inspect.BuildError{File: m[1], Line: row, Column: column, Text: m[4]})
+	}
+	return all
+}
+
+var located = regexp.MustCompile(`^([^\s:][^:]*\.\w+):(\d+):(?:(\d+):)? (.*)$`)
+
+// next names the program that is built next.
+func (b *Builder) next() string {
 	b.count++
 	path := filepath.Join(b.out, "generation"+strconv.Itoa(b.count))
 	if filepath.Separator == '\\' {
 		path += ".exe"
 	}
-	args := append([]string{"build", "-o", path}, b.flags...)
-	cmd := exec.CommandContext(ctx, "go", append(args, ".")...)
-	cmd.Dir = b.dir
+	return path
+}
+
+// Build builds the package and returns the program's path. The earlier ones
+// stay until Close.
+func (b *Builder) Build(ctx context.Context) (string, error) {
+	path := b.next()
+	cmd := b.command(ctx, append(append([]string{"build", "-o", path}, b.flags...), ".")...)
+	return path, b.run(ctx, cmd)
+}
+
+// run runs a command whose output is for people who mend their code.
+func (b *Builder) run(ctx context.Context, cmd *exec.Cmd) error {
 	kill := apart(cmd)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err := cmd.Run()
 	if ctx.Err() != nil {
 		kill()
-		return "", ctx.Err()
-	}
-	if err == nil {
-		return path, nil
+		return ctx.Err()
 	}
 	var exit *exec.ExitError
-	if !errors.As(err, &exit) {
-		return "", fmt.Errorf("running the go command: %w", err)
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &exit):
+		return fmt.Errorf("running the go command: %w", err)
 	}
-	return "", &BuildError{b.readable(out.String())}
+	return &BuildError{b.readable(out.String(), cmd.Dir)}
 }
 
 // position finds a file at the start of a compiler's line.
@@ -171,7 +305,11 @@ var position = regexp.MustCompile(`(?m)^((?:\.{0,2}/)?[^\s:#][^\s:]*\.go)(:\d+)`
 
 // readable makes the compiler's file names relative to where the person is, so
 // that terminals can open them.
-func (b *Builder) readable(out string) string {
+func (b *Builder) readable(out string, from ...string) string {
+	dir := b.dir
+	for _, d := range from {
+		dir = d
+	}
 	wd, err := os.Getwd()
 	if err != nil {
 		return strings.TrimSpace(out)
@@ -180,7 +318,7 @@ func (b *Builder) readable(out string) string {
 		m := position.FindStringSubmatch(s)
 		file := m[1]
 		if !filepath.IsAbs(file) {
-			file = filepath.Join(b.dir, file)
+			file = filepath.Join(dir, file)
 		}
 		if rel, err := filepath.Rel(wd, file); err == nil && len(rel) < len(file) {
 			file = rel

@@ -88,9 +88,9 @@ func browser(t testing.TB) string {
 	return ""
 }
 
-// script runs a script of testdata/clients against p and returns what it
+// runScript runs a script of testdata/clients against p and returns what it
 // printed. do has what the script asks for with sync.
-func script(t testing.TB, p *tool, do map[string]func(), args ...string) []string {
+func runScript(t testing.TB, p *tool, do map[string]func(), args ...string) []string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
@@ -193,7 +193,7 @@ func TestPartySocket(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := shared.in(t)
-			lines := script(t, p, nil, "partysocket.mjs", name)
+			lines := runScript(t, p, nil, "partysocket.mjs", name)
 			if check != nil && !t.Failed() {
 				check(t, p, "test/"+url.PathEscape(name), lines)
 			}
@@ -214,7 +214,7 @@ func TestPartySocketHibernation(t *testing.T) {
 	node(t)
 	p := setup{}.dev(t, "--hibernate-after", "100ms", testServer(t))
 	slept := 0
-	script(t, p, map[string]func(){"hibernated": func() {
+	runScript(t, p, map[string]func(){"hibernated": func() {
 		slept++
 		p.asleep("test/hibernation", slept, 1)
 	}}, "partysocket.mjs", "hibernation")
@@ -245,7 +245,7 @@ func TestPartySocketCrash(t *testing.T) {
 	t.Parallel()
 	node(t)
 	p := setup{}.dev(t, testServer(t))
-	script(t, p, nil, "partysocket.mjs", "crash")
+	runScript(t, p, nil, "partysocket.mjs", "crash")
 	if e := p.event("crash", 1, func(e event) bool { return e.Type == "crash" }); e.Cut != 1 {
 		t.Errorf("%+v", e)
 	}
@@ -259,7 +259,7 @@ func TestPartySocketRestart(t *testing.T) {
 	node(t)
 	p := setup{}.dev(t, testServer(t))
 	next := p
-	script(t, p, map[string]func(){
+	runScript(t, p, map[string]func(){
 		"stop":  func() { p.interrupt(); p.wait() },
 		"start": func() { next = p.again(testServer(t)) },
 	}, "partysocket.mjs", "restart")
@@ -287,7 +287,7 @@ func TestPartySocketBehindAHandler(t *testing.T) {
 	for _, name := range []string{"a prefix of one's own", "a stream", "props in OnStart"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			script(t, shared.in(t), nil, "routed.mjs", name)
+			runScript(t, shared.in(t), nil, "routed.mjs", name)
 		})
 	}
 }
@@ -299,7 +299,7 @@ func TestFixturesWithPartySocket(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := setup{}.dev(t, filepath.Join(repo(t), "fixtures", name))
-			script(t, p, nil, "fixtures.mjs", name)
+			runScript(t, p, nil, "fixtures.mjs", name)
 			for _, e := range p.events(func(e event) bool {
 				return e.Type == "exception" || e.Type == "crash" || e.Type == "log" && e.Level != "INFO"
 			}) {
@@ -314,7 +314,7 @@ func TestTodoSurvivesAKill(t *testing.T) {
 	node(t)
 	dir := filepath.Join(repo(t), "fixtures", "todo")
 	p := setup{}.dev(t, dir)
-	script(t, p, map[string]func(){
+	runScript(t, p, map[string]func(){
 		"kill":  func() { _ = p.cmd.Process.Kill(); p.wait() },
 		"start": func() { p.again(dir) },
 	}, "fixtures.mjs", "todo")
@@ -324,7 +324,7 @@ func TestReminderWithPartySocket(t *testing.T) {
 	t.Parallel()
 	node(t)
 	p := setup{}.dev(t, "--hibernate-after", "100ms", filepath.Join(repo(t), "fixtures", "reminder"))
-	script(t, p, map[string]func(){"hibernated": func() { p.asleep("reminder/ada", 0, 1) }}, "fixtures.mjs", "reminder")
+	runScript(t, p, map[string]func(){"hibernated": func() { p.asleep("reminder/ada", 0, 1) }}, "fixtures.mjs", "reminder")
 }
 
 func TestChatInABrowser(t *testing.T) {
@@ -334,7 +334,7 @@ func TestChatInABrowser(t *testing.T) {
 	p := setup{}.dev(t, "--hibernate-after", "200ms", filepath.Join(repo(t), "fixtures", "chat"))
 	const room = "chat/browser"
 	messages := 1
-	script(t, p, map[string]func(){"hibernated": func() {
+	runScript(t, p, map[string]func(){"hibernated": func() {
 		messages++ // two before the first sleep, one before the second
 		p.asleep(room, messages, 2)
 		if opened, closed := len(p.events(is("connection.opened", room))), len(p.events(is("connection.closed", room))); opened != 2 || closed != 0 {

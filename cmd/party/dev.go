@@ -15,8 +15,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/goparty/party/emulator"
-	"github.com/goparty/party/emulator/control"
-	"github.com/goparty/party/emulator/envfile"
 	"github.com/goparty/party/emulator/inspect"
 	"github.com/goparty/party/emulator/wire"
 	"github.com/goparty/party/watch"
@@ -30,11 +28,12 @@ type devOptions struct {
 	host           string
 	state          string
 	ui             string
-	socket         string
 	envFile        string
 	envGiven       bool
 	hibernateAfter time.Duration
 	evictAfter     time.Duration
+	onReload       string
+	debug, race    bool
 }
 
 const (
@@ -50,9 +49,11 @@ func devCommand() *cobra.Command {
 		Short: "Run the server in DIR",
 		Long: `Run the server in DIR (default: here) with the emulator around it.
 
-The program in DIR must be package main and call party.Main. Rooms keep their
-connections while they hibernate; what happens to them is printed as it happens.
-Ctrl-C ends everything; a second Ctrl-C does so at once.`,
+The program in DIR must be package main and call party.Main. Save a file, and the
+running rooms take the new code while every connection stays open; code that does
+not compile or start changes nothing. Rooms keep their connections while they
+hibernate; what happens to them is printed as it happens. Ctrl-C ends everything;
+a second Ctrl-C does so at once.`,
 		Example: "  party dev ./chat\n  party dev --port 3000 --ui json ./chat",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: run(func(cmd *cobra.Command, args []string) error {
@@ -70,12 +71,20 @@ Ctrl-C ends everything; a second Ctrl-C does so at once.`,
 	f.StringVar(&o.host, "host", "127.0.0.1", "address to listen on")
 	f.StringVar(&o.state, "state", filepath.Join(scratch, "state"), "directory of the rooms' state")
 	f.StringVar(&o.ui, "ui", "auto", "auto, plain (lines to read) or json (one event a line)")
-	f.StringVar(&o.socket, "socket", control.Name, "control socket, for the commands that look and act")
 	f.StringVar(&o.envFile, "env-file", defaultEnvFile, "file of KEY=VALUE lines that Server.Env reads")
 	f.DurationVar(&o.hibernateAfter, "hibernate-after", emulator.DefaultHibernateAfter, "how long a room stays in memory with nothing to do")
 	f.DurationVar(&o.evictAfter, "evict-after", emulator.DefaultEvictAfter, "how long timers and background work keep a room without connections")
+	f.StringVar(&o.onReload, "on-reload", keepOpen, "keep (connections stay open) or disconnect (they are cut, as a deploy does)")
+	f.BoolVar(&o.debug, "debug", false, "build for a debugger, print how to attach one, and let nothing end because it was stopped")
+	f.BoolVar(&o.race, "race", false, "build with the race detector")
 	return cmd
 }
+
+// What a reload does to connections.
+const (
+	keepOpen   = "keep"
+	disconnect = "disconnect"
+)
 
 func (o *devOptions) check() error {
 	switch {
@@ -83,6 +92,8 @@ func (o *devOptions) check() error {
 		return usageError{fmt.Errorf("--ui %s: use auto, plain or json", o.ui)}
 	case o.port < 0 || o.port > 65535:
 		return usageError{fmt.Errorf("--port %d: use 1 to 65535, or 0 for a free one", o.port)}
+	case o.onReload != keepOpen && o.onReload != disconnect:
+		return usageError{fmt.Errorf("--on-reload %s: use keep or disconnect", o.onReload)}
 	case o.hibernateAfter <= 0 || o.evictAfter <= 0:
 		return usageError{errors.New("--hibernate-after and --evict-after must be more than 0, such as 10s")}
 	}
@@ -97,27 +108,25 @@ func dev(ctx context.Context, o devOptions) error {
 	began := time.Now()
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	env, err := o.environment()
-	if err != nil {
-		return err
-	}
 	if err := makeScratch(); err != nil {
 		return err
 	}
-	builder, err := watch.NewBuilder(o.dir, scratch)
+	e := emulator.New(emulator.Config{
+		HibernateAfter: o.hibernateAfter, EvictAfter: o.evictAfter, Debug: true, State: o.state, Patient: o.debug,
+	})
+	session, err := watch.NewSession(watch.Config{
+		Dir: o.dir, Scratch: scratch, Kind: watch.Kind{Debug: o.debug, Race: o.race},
+		EnvFile: o.envFile, EnvOptional: !o.envGiven, Disconnect: o.onReload == disconnect, Emulator: e,
+	})
 	if err != nil {
 		return err
 	}
-	defer builder.Close()
+	defer session.Close()
 	ln, note, err := o.listen()
 	if err != nil {
 		return err
 	}
 	defer ln.Close()
-
-	e := emulator.New(emulator.Config{
-		HibernateAfter: o.hibernateAfter, EvictAfter: o.evictAfter, Env: env, Debug: true, State: o.state,
-	})
 	ui := startPrinter(e.Events(), o.ui == "json", os.Stdout)
 	end := func() {
 		stop() // a second Ctrl-C ends the program at once
@@ -129,21 +138,7 @@ func dev(ctx context.Context, o devOptions) error {
 	if note != "" {
 		ui.say(note)
 	}
-	stopControl, note, err := serveControl(o.socket, served{Emulator: e})
-	if err != nil {
-		end()
-		return err
-	}
-	defer stopControl()
-	if note != "" {
-		ui.say(note)
-	}
-	ui.say("building " + o.dir)
-	path, err := builder.Build(ctx)
-	if err == nil {
-		err = e.Run(ctx, &watch.Loader{Path: path, Events: e.Events()})
-	}
-	if err != nil {
+	if err := session.Start(ctx); err != nil {
 		interrupted := ctx.Err() != nil
 		end()
 		if interrupted {
@@ -158,22 +153,17 @@ func dev(ctx context.Context, o devOptions) error {
 	failed := make(chan error, 1)
 	go func() { failed <- e.Serve(ln) }()
 	e.Events().Publish(o.ready(e, ln.Addr(), time.Since(began)))
+	watching, unwatch := context.WithCancel(ctx)
+	watched := make(chan struct{})
+	go func() { defer close(watched); session.Watch(watching) }()
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
 	}
+	unwatch()
+	<-watched
 	end()
 	return err
-}
-
-// environment reads the env file; the default one need not exist.
-func (o *devOptions) environment() (map[string]string, error) {
-	if !o.envGiven {
-		if _, err := os.Stat(o.envFile); errors.Is(err, os.ErrNotExist) {
-			return nil, nil
-		}
-	}
-	return envfile.Read(o.envFile)
 }
 
 // makeScratch makes the directory for what the tool keeps, out of git's sight.

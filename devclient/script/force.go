@@ -27,7 +27,7 @@ func (s *session) hibernate(_ bool, args []string) error {
 		return err
 	}
 	if err := s.quiet(); err != nil {
-		return err // a room that is at work cannot hibernate
+		return misuse{err}
 	}
 	return server.em.Hibernate(s.runner.ctx, room, a.has("-force"))
 }

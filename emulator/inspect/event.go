@@ -155,8 +155,9 @@ type (
 	// GenerationStarted: a build of the user's code runs and serves.
 	GenerationStarted struct {
 		Header
-		PID  int           `json:"pid,omitempty"`
-		Took time.Duration `json:"took_ns"`
+		PID    int           `json:"pid,omitempty"`
+		Took   time.Duration `json:"took_ns"`
+		Attach string        `json:"attach,omitempty"` // the command that attaches a debugger, where that was asked for
 	}
 	// GenerationFailed: code did not start, or its process does not answer.
 	GenerationFailed struct {

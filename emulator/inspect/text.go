@@ -91,7 +91,11 @@ func Text(e Event) string {
 		if e.PID == 0 {
 			return fmt.Sprintf("generation %d started in %s", e.Generation, Span(e.Took))
 		}
-		return fmt.Sprintf("generation %d started in %s, process %d", e.Generation, Span(e.Took), e.PID)
+		text := fmt.Sprintf("generation %d started in %s, process %d", e.Generation, Span(e.Took), e.PID)
+		if e.Attach != "" {
+			text += "\nattach a debugger with: " + e.Attach
+		}
+		return text
 	case *GenerationFailed:
 		s := fmt.Sprintf("generation %d: %s", e.Generation, e.Reason)
 		if e.Retry > 0 {
