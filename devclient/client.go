@@ -251,7 +251,8 @@ func (c *Client) pong(data string) error {
 	return nil
 }
 
-// closing answers the server's close frame with the same code.
+// closing answers the server's close frame with the same code and reason, as
+// browsers do.
 func (c *Client) closing(code int, text string) error {
 	c.mu.Lock()
 	first := !c.stop
@@ -260,7 +261,7 @@ func (c *Client) closing(code int, text string) error {
 	if first {
 		var payload []byte
 		if code != websocket.CloseNoStatusReceived {
-			payload = websocket.FormatCloseMessage(code, "")
+			payload = websocket.FormatCloseMessage(code, text)
 		}
 		_ = c.control(websocket.CloseMessage, payload)
 	}

@@ -81,9 +81,31 @@ func (r *room) class() wire.Class {
 	return wire.Class{}
 }
 
+// needed is whether awake has anything to list.
+func (r *room) needed() bool {
+	in := r.inst
+	return in.starting || len(in.running)+len(r.queue) > 0 || len(in.timers)+len(in.sleeps)+len(in.holds) > 0 ||
+		len(r.conns) > 0 && (!r.class().Hibernate || r.connecting() > 0)
+}
+
+// attended is whether somebody is there for whom even background work may take
+// its time.
+func (r *room) attended() bool {
+	if r.inst.starting || len(r.conns)+len(r.inst.streams) > 0 {
+		return true
+	}
+	for _, ev := range r.inst.running {
+		if !ev.background() {
+			return true
+		}
+	}
+	return false
+}
+
 // arm sets the room's two deadlines. A turn does not move them, only what they
 // are compared with when they are due: they come too early, look, and are set
-// again for the right time.
+// again for the right time. While something lasting speaks against them they
+// are not set at all; its end touches the room.
 func (r *room) arm() {
 	if r.inst == nil {
 		for _, e := range []*clock.Entry{r.idle, r.eviction} {
@@ -94,13 +116,13 @@ func (r *room) arm() {
 		r.idle, r.eviction = nil, nil
 		return
 	}
-	if r.idle == nil {
+	if r.idle == nil && !r.needed() {
 		number := r.inst.number
 		r.idle = r.em.clock.At(r.lastTurn.Add(r.em.config.HibernateAfter), clock.Idle, r.name, func() {
 			r.do(func() { r.idleDue(number) })
 		})
 	}
-	if r.eviction == nil {
+	if r.eviction == nil && !r.attended() {
 		number := r.inst.number
 		r.eviction = r.em.clock.At(r.lastOther.Add(r.em.config.EvictAfter), clock.Idle, r.name, func() {
 			r.do(func() { r.evictionDue(number) })
@@ -113,12 +135,7 @@ func (r *room) idleDue(number uint64) {
 		return
 	}
 	r.idle = nil
-	now := r.em.clock.Now()
-	if len(r.awake()) > 0 {
-		r.lastTurn = now // look again a span from now
-		return
-	}
-	if !now.Before(r.lastTurn.Add(r.em.config.HibernateAfter)) {
+	if !r.needed() && !r.em.clock.Now().Before(r.lastTurn.Add(r.em.config.HibernateAfter)) {
 		r.hibernate(false)
 	}
 }
@@ -128,16 +145,7 @@ func (r *room) evictionDue(number uint64) {
 		return
 	}
 	r.eviction = nil
-	now := r.em.clock.Now()
-	for _, ev := range r.inst.running {
-		if !ev.background() {
-			r.lastOther = now
-		}
-	}
-	if len(r.conns) > 0 || len(r.inst.streams) > 0 || r.inst.starting {
-		r.lastOther = now
-	}
-	if !now.Before(r.lastOther.Add(r.em.config.EvictAfter)) {
+	if !r.attended() && !r.em.clock.Now().Before(r.lastOther.Add(r.em.config.EvictAfter)) {
 		r.evict("no connection and no turn but timers and background work for "+r.em.config.EvictAfter.String(), false)
 	}
 }

@@ -34,6 +34,7 @@ type (
 		lost   uint64
 		err    error
 	}
+	noted string // by who runs the dashboard
 	beat  time.Time
 	retry struct{}
 )
@@ -89,6 +90,24 @@ func (m *model) listen(feed inspect.Feed) tea.Cmd {
 		}
 		events, lost, err := feed.Next(ctx)
 		return heard{feed, events, lost, err}
+	}
+}
+
+// note waits for something that is to be said.
+func (m *model) note() tea.Cmd {
+	notes, ctx := m.o.Notes, m.ctx
+	if notes == nil {
+		return nil
+	}
+	return func() tea.Msg {
+		select {
+		case text, ok := <-notes:
+			if ok {
+				return noted(text)
+			}
+		case <-ctx.Done():
+		}
+		return nil
 	}
 }
 

@@ -82,9 +82,6 @@ func newModel(ctx context.Context, o Options) *model {
 	m.th = newTheme(m.theme.profile, m.theme.dark, o.ASCII)
 	m.clients = newClients(ctx)
 	m.log.least = info
-	for _, note := range o.Notes {
-		m.say(plain, note)
-	}
 	return m
 }
 
@@ -97,7 +94,7 @@ func (m *model) close() {
 }
 
 func (m *model) Init() tea.Cmd {
-	return tea.Batch(tea.RequestBackgroundColor, m.follow(), m.look(), m.beat())
+	return tea.Batch(tea.RequestBackgroundColor, m.follow(), m.look(), m.beat(), m.note())
 }
 
 // Update handles one message. It never waits.
@@ -134,6 +131,9 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		return m, m.follow()
 	case done:
 		return m, m.onDone(msg)
+	case noted:
+		m.say(plain, string(msg))
+		return m, m.note()
 	case clientsMsg:
 		return m, m.clients.take(m, msg)
 	case storageMsg:

@@ -33,7 +33,7 @@ type roomPane struct {
 	name   string
 	tab    tab
 	info   *inspect.RoomDetail // nil until it came
-	gone   bool                // it does not exist any more
+	known  bool                // it was seen
 	laid   bool                // what is chosen is laid out
 	scroll int                 // of that
 
@@ -108,7 +108,7 @@ func (p *roomPane) wantsDetail() bool {
 // refresh takes over what the world looks like now.
 func (p *roomPane) refresh(m *model) {
 	r := m.world.rooms[p.name]
-	p.gone = r == nil
+	p.known = p.known || r != nil
 	if r != nil && !r.SleepsAt.Equal(p.sleepsAt) {
 		p.sleepsAt = r.SleepsAt
 		p.sleepsIn = r.SleepsAt.Sub(m.roomNow())
@@ -273,7 +273,11 @@ func (p *roomPane) drawHead(m *model, a *area) {
 	l := t.line().add(plain, " ").add(dim, t.back+" ").add(dim, clean(class)+"/").add(strong, clip(clean(name), a.w/2, t.dots))
 	back := l.w
 	if r == nil {
-		a.put(l.add(plain, "   ").add(warn, "is gone: it has no storage, connections or code in memory").end(a.w))
+		text := "is not there yet: the first connection makes it"
+		if p.known {
+			text = "is gone: it has no storage, connections or code in memory"
+		}
+		a.put(l.add(plain, "   ").add(warn, text).end(a.w))
 		a.blank()
 		return
 	}

@@ -187,8 +187,10 @@ func noun(n int, what string) string {
 func (m *model) footLines() []func(a *area) {
 	t := m.th
 	var out []func(a *area)
-	if m.input != nil {
-		in := m.input
+	if in := m.input; in != nil {
+		if m.said.text != "" {
+			out = m.saidLines()
+		}
 		return append(out, func(a *area) { m.drawInput(a, in) }, m.drawFoot)
 	}
 	if n := len(m.doing); n > 0 {
@@ -208,6 +210,12 @@ func (m *model) footLines() []func(a *area) {
 	if m.said.text == "" {
 		return append(out, func(a *area) { a.blank() }, m.drawFoot)
 	}
+	return append(m.saidLines(), m.drawFoot)
+}
+
+// saidLines are the lines of what was said last.
+func (m *model) saidLines() (out []func(a *area)) {
+	t := m.th
 	sign := map[role]string{good: t.yes, bad: t.no, warn: t.alert}[m.said.role]
 	if sign == "" {
 		sign = t.dot
@@ -229,7 +237,7 @@ func (m *model) footLines() []func(a *area) {
 			a.put(l.add(plain, s).end(a.w))
 		})
 	}
-	return append(out, m.drawFoot)
+	return out
 }
 
 // drawFoot draws the keys of where one is. Those that cannot be used are faint.

@@ -23,11 +23,11 @@ import (
 // Options of a dashboard.
 type Options struct {
 	Emulator inspect.Emulator
-	Recorder Recorder // nil: nothing can be recorded from here
-	Name     string   // of what is shown, such as the server's directory
-	Attached bool     // leaving it leaves the emulator running
-	ASCII    bool     // no other signs than those of ASCII
-	Notes    []string // said once, at the start
+	Recorder Recorder      // nil: nothing can be recorded from here
+	Name     string        // of what is shown, such as the server's directory
+	Attached bool          // leaving it leaves the emulator running
+	ASCII    bool          // no other signs than those of ASCII
+	Notes    <-chan string // what is to be said; nil: nothing
 
 	Input  io.Reader // nil: the terminal
 	Output io.Writer // nil: the terminal

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/goparty/party/emulator"
+	"github.com/goparty/party/emulator/control"
 	"github.com/goparty/party/emulator/inspect"
 	"github.com/goparty/party/emulator/wire"
 	"github.com/goparty/party/watch"
@@ -28,6 +29,7 @@ type devOptions struct {
 	host           string
 	state          string
 	ui             string
+	socket         string
 	envFile        string
 	envGiven       bool
 	hibernateAfter time.Duration
@@ -71,6 +73,7 @@ a second Ctrl-C does so at once.`,
 	f.StringVar(&o.host, "host", "127.0.0.1", "address to listen on")
 	f.StringVar(&o.state, "state", filepath.Join(scratch, "state"), "directory of the rooms' state")
 	f.StringVar(&o.ui, "ui", "auto", "auto, plain (lines to read) or json (one event a line)")
+	f.StringVar(&o.socket, "socket", control.Name, "control socket, for the commands that look and act")
 	f.StringVar(&o.envFile, "env-file", defaultEnvFile, "file of KEY=VALUE lines that Server.Env reads")
 	f.DurationVar(&o.hibernateAfter, "hibernate-after", emulator.DefaultHibernateAfter, "how long a room stays in memory with nothing to do")
 	f.DurationVar(&o.evictAfter, "evict-after", emulator.DefaultEvictAfter, "how long timers and background work keep a room without connections")
@@ -135,6 +138,15 @@ func dev(ctx context.Context, o devOptions) error {
 		_ = e.Close(closing)
 		ui.stop()
 	}
+	if note != "" {
+		ui.say(note)
+	}
+	stopControl, note, err := serveControl(o.socket, served{Emulator: e, reload: session.Reload})
+	if err != nil {
+		end()
+		return err
+	}
+	defer stopControl()
 	if note != "" {
 		ui.say(note)
 	}

@@ -65,7 +65,13 @@ func rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath())
 	})
-	root.AddCommand(devCommand(), testCommand(), buildCommand(), versionCommand())
+	root.AddGroup(groups...)
+	for _, cmd := range []*cobra.Command{devCommand(), testCommand(), buildCommand(), newCommand()} {
+		cmd.GroupID = "run"
+		root.AddCommand(cmd)
+	}
+	root.AddCommand(controlCommands()...)
+	root.AddCommand(versionCommand(), completionCommand())
 	return root
 }
 

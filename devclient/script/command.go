@@ -91,7 +91,7 @@ alarm=none or alarm=TIME, a time like 2030-01-01T00:00:10Z or +10s from now.
 starts counts the room's instances since the first start of the script.`,
 		},
 		{Name: "rooms", Usage: []string{""}, run: (*session).rooms, Short: "prints the rooms, one a line"},
-		{Name: "kv", Usage: []string{"ROOM [KEY]"}, Fails: true, run: (*session).kv, Short: "prints what a room stored: KEY's value as JSON, or all as key<TAB>value"},
+		{Name: "kv", Usage: []string{"ROOM [KEY]"}, Fails: true, run: (*session).kv, Short: "prints what a room stored: KEY's value as JSON, or all, each key with its value behind a tab"},
 		{Name: "sql", Usage: []string{"ROOM QUERY"}, Fails: true, run: (*session).sql, Short: "prints the rows of a query, columns split by tabs"},
 		{Name: "events", Usage: []string{"ROOM"}, run: (*session).events, Short: "prints what happened to a room"},
 		{Name: "logs", Usage: []string{""}, run: (*session).logs, Short: "prints what the server wrote and logged"},

@@ -27,7 +27,7 @@ func (s *session) hibernate(_ bool, args []string) error {
 		return err
 	}
 	if err := s.quiet(); err != nil {
-		return misuse{err}
+		return err // a room that is at work cannot hibernate
 	}
 	return server.em.Hibernate(s.runner.ctx, room, a.has("-force"))
 }

@@ -91,10 +91,13 @@ func (s *session) end() {
 
 // running is the server, or the error that there is none.
 func (s *session) running() (*server, error) {
-	if s.server == nil {
-		return nil, misuse{errors.New("no server runs here: say start first")}
+	switch {
+	case s.server != nil:
+		return s.server, nil
+	case s.last != nil:
+		return nil, errors.New("no server runs any more: say start again")
 	}
-	return s.server, nil
+	return nil, misuse{errors.New("no server runs here: say start first")}
 }
 
 // involve remembers a room for what is shown when the script fails.

@@ -1,17 +1,22 @@
 package script
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/goparty/party/emulator"
 	"github.com/goparty/party/emulator/inspect"
@@ -64,7 +69,8 @@ func (s *sources) find(work, dir string) (source, error) {
 	own := filepath.Join(work, dir)
 	if hasGo(own) {
 		if inModule(own, work) {
-			return &packageSource{of: s, dir: own, run: own, watched: own}, nil
+			// Its other packages count too.
+			return &packageSource{of: s, dir: own, run: own, watched: work}, nil
 		}
 		module, err := s.moduleDir()
 		if err != nil {
@@ -145,7 +151,8 @@ func (s *sources) link(module, dir string) (string, error) {
 				return "", err
 			}
 		}
-		linked, err := os.MkdirTemp(scratch, "test-")
+		removeStale(scratch)
+		linked, err := os.MkdirTemp(scratch, fmt.Sprintf("%s%d-", linkPrefix, os.Getpid()))
 		if err != nil {
 			return "", err
 		}
@@ -154,6 +161,27 @@ func (s *sources) link(module, dir string) (string, error) {
 	s.links++
 	to := filepath.Join(s.linked, fmt.Sprintf("script%d", s.links))
 	return to, os.Symlink(dir, to)
+}
+
+const linkPrefix = "test-"
+
+// removeStale removes the links of runs that were killed.
+func removeStale(scratch string) {
+	all, _ := filepath.Glob(filepath.Join(scratch, linkPrefix+"*"))
+	for _, dir := range all {
+		number, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), linkPrefix), "-")
+		pid, err := strconv.Atoi(number)
+		if err != nil {
+			continue
+		}
+		p, err := os.FindProcess(pid)
+		if err == nil {
+			err = p.Signal(syscall.Signal(0))
+		}
+		if errors.Is(err, os.ErrProcessDone) {
+			_ = os.RemoveAll(dir)
+		}
+	}
 }
 
 // packageSource is a package on disk.
@@ -175,7 +203,8 @@ func (p *packageSource) load(ctx context.Context, fresh bool) (func(*inspect.Str
 		if err != nil {
 			return nil, err
 		}
-		key = p.module + "\x00" + sum
+		rel, _ := filepath.Rel(p.watched, p.dir)
+		key = p.module + "\x00" + rel + "\x00" + sum
 	}
 	var path string
 	var err error
@@ -236,7 +265,8 @@ func (p *packageSource) build(ctx context.Context) (string, error) {
 
 // contentOf is a sum over all files in dir that a build may depend on.
 func contentOf(dir string) (string, error) {
-	h := sha256.New()
+	files := map[string][]byte{}
+	embeds := false
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -251,9 +281,29 @@ func contentOf(dir string) (string, error) {
 			return err
 		}
 		rel, _ := filepath.Rel(dir, path)
-		fmt.Fprintf(h, "%s\x00%d\x00", rel, len(data))
-		_, _ = h.Write(data)
+		files[rel] = data
+		embeds = embeds || filepath.Ext(rel) == ".go" && bytes.Contains(data, []byte("//go:embed"))
 		return nil
 	})
-	return hex.EncodeToString(h.Sum(nil)), err
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	for _, rel := range slices.Sorted(maps.Keys(files)) {
+		// What a script compares its output with is nothing to the compiler.
+		if embeds || isSource(rel) {
+			fmt.Fprintf(h, "%s\x00%d\x00", rel, len(files[rel]))
+			_, _ = h.Write(files[rel])
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// isSource reports whether the go command reads a file of that name.
+func isSource(name string) bool {
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".go", ".mod", ".sum", ".work", ".s", ".c", ".h", ".cc", ".cpp", ".cxx", ".hh", ".hpp", ".hxx", ".m", ".f", ".for", ".f90", ".syso":
+		return true
+	}
+	return strings.HasPrefix(filepath.ToSlash(name), "vendor/")
 }

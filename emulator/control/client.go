@@ -282,3 +282,6 @@ func (c *Client) Reload(ctx context.Context) error {
 func (c *Client) Crash(ctx context.Context) error {
 	return c.request(ctx, "POST", "/crash", nil, nil, nil)
 }
+
+// Path is that of the socket, as the caller of Dial named it.
+func (c *Client) Path() string { return c.path }

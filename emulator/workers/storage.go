@@ -4,10 +4,8 @@ package workers
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall/js"
 	"time"
@@ -23,7 +21,11 @@ type storage struct {
 
 	mu     sync.Mutex
 	points []*savepoint
-	sql    sqlState
+
+	// Of the turn that runs.
+	cursors map[uint64]*cursor
+	parsed  map[string]*statement
+	tables  map[string][]wire.Column // by lower-case name; nil: not known
 
 	// The alarm as the engine has it; asking the engine would be a wait, and so
 	// a commit.
@@ -39,7 +41,7 @@ type alarm struct {
 }
 
 func newStorage(r *room) *storage {
-	return &storage{r: r, Value: r.shim.Get("database")}
+	return &storage{r: r, Value: r.shim.Get("database"), cursors: map[uint64]*cursor{}, parsed: map[string]*statement{}}
 }
 
 // handle takes a storage message of the guest, and reports whether it is one.
@@ -65,7 +67,7 @@ func (s *storage) handle(m wire.Message) bool {
 		s.list(m)
 	case *wire.DeleteAll:
 		s.setAlarm(0)
-		s.sql.forget()
+		s.forgetTables()
 		s.Call("deleteAll", m.ID)
 	case *wire.Savepoint:
 		s.answer(m.ID, "", s.savepoint(m))
@@ -87,7 +89,8 @@ func (s *storage) handle(m wire.Message) bool {
 	case *wire.NextRows:
 		s.r.guest.Handle(s.nextRows(m))
 	case *wire.CloseCursor:
-		s.closeCursor(m.Cursor)
+		delete(s.cursors, m.Cursor)
+		s.Call("closeCursor", m.Cursor)
 	case *wire.Interrupt: // what runs has ended: nothing waits here
 	default:
 		return false
@@ -275,7 +278,7 @@ func (s *storage) endFrom(first int, undo bool) {
 			s.alarmMu.Lock()
 			s.alarm = p.alarm
 			s.alarmMu.Unlock()
-			s.sql.forget()
+			s.forgetTables()
 		}
 	}
 }
@@ -289,9 +292,8 @@ func (s *storage) endTurn() {
 	if open > 0 {
 		s.endFrom(0, true)
 	}
-	if s.sql.used {
-		s.sql.used = false
-		clear(s.sql.cursors)
+	if len(s.cursors) > 0 {
+		clear(s.cursors)
 		s.Call("closeCursors")
 	}
 }
@@ -303,39 +305,3 @@ func sortedKeys(keys []string) []string {
 	}
 	return slices.Compact(slices.Sorted(slices.Values(keys)))
 }
-
-// sqlState is what is known of the room's tables and open queries.
-type sqlState struct {
-	used    bool
-	cursors map[uint64]*cursor
-}
-
-func (q *sqlState) forget() {}
-
-// cursor is a query whose rows are not all fetched.
-type cursor struct {
-	columns []wire.Column
-}
-
-func (s *storage) query(m *wire.Query) *wire.Rows {
-	bindings := make([]any, len(m.Args))
-	for i, a := range m.Args {
-		switch v := a.Value.(type) {
-		case []byte:
-			bindings[i] = toJS(v)
-		default:
-			bindings[i] = v
-		}
-	}
-	s.sql.used = true
-	v := s.Call("query", m.Cursor, strings.TrimSpace(m.Text), bindings, rowShare, byteShare)
-	if v.Type() == js.TypeString {
-		return &wire.Rows{ID: m.ID, Err: &wire.Failure{Text: v.String()}}
-	}
-	_ = fmt.Sprint
-	return &wire.Rows{ID: m.ID, Done: true}
-}
-
-func (s *storage) nextRows(m *wire.NextRows) *wire.Rows { return &wire.Rows{ID: m.ID, Done: true} }
-
-func (s *storage) closeCursor(uint64) {}
