@@ -190,7 +190,7 @@ func (b *Builder) useC() bool {
 func (b *Builder) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = b.dir
-	cmd.Env = append(os.Environ(), b.env...)
+	cmd.Env = append(cmd.Environ(), b.env...)
 	return cmd
 }
 
