@@ -10,7 +10,7 @@ func controlCommands() []*cobra.Command {
 		}
 		return all
 	}
-	look := group("look", roomsCommand(), connectionsCommand(), inspectCommand(), eventsCommand(), logsCommand(), kvCommand(), sqlCommand())
+	look := group("look", attachCommand(), roomsCommand(), connectionsCommand(), inspectCommand(), eventsCommand(), logsCommand(), kvCommand(), sqlCommand())
 	force := group("force", hibernateCommand(), evictCommand(), abortCommand(), resetCommand(), alarmCommand(), clockCommand(), reloadCommand(), crashCommand(), failCommand())
 	try := group("try", connectCommand(), sendCommand())
 	return append(append(look, force...), try...)

@@ -29,6 +29,7 @@ type devOptions struct {
 	host           string
 	state          string
 	ui             string
+	ascii          bool
 	socket         string
 	envFile        string
 	envGiven       bool
@@ -54,8 +55,9 @@ func devCommand() *cobra.Command {
 The program in DIR must be package main and call party.Main. Save a file, and the
 running rooms take the new code while every connection stays open; code that does
 not compile or start changes nothing. Rooms keep their connections while they
-hibernate; what happens to them is printed as it happens. Ctrl-C ends everything;
-a second Ctrl-C does so at once.`,
+hibernate. On a terminal all this is seen and forced in a dashboard (--ui tui);
+elsewhere what happens is printed. Ctrl-C ends everything; a second Ctrl-C does so
+at once.`,
 		Example: "  party dev ./chat\n  party dev --port 3000 --ui json ./chat",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: run(func(cmd *cobra.Command, args []string) error {
@@ -72,7 +74,8 @@ a second Ctrl-C does so at once.`,
 	f.IntVar(&o.port, "port", defaultPort, "port to listen on; where it is not given, the next free one is taken")
 	f.StringVar(&o.host, "host", "127.0.0.1", "address to listen on")
 	f.StringVar(&o.state, "state", filepath.Join(scratch, "state"), "directory of the rooms' state")
-	f.StringVar(&o.ui, "ui", "auto", "auto, plain (lines to read) or json (one event a line)")
+	f.StringVar(&o.ui, "ui", "auto", "auto, tui (the dashboard), plain (lines to read) or json (one event a line)")
+	f.BoolVar(&o.ascii, "ascii", false, "draw the dashboard without other signs than those of ASCII")
 	f.StringVar(&o.socket, "socket", control.Name, "control socket, for the commands that look and act")
 	f.StringVar(&o.envFile, "env-file", defaultEnvFile, "file of KEY=VALUE lines that Server.Env reads")
 	f.DurationVar(&o.hibernateAfter, "hibernate-after", emulator.DefaultHibernateAfter, "how long a room stays in memory with nothing to do")
@@ -91,8 +94,10 @@ const (
 
 func (o *devOptions) check() error {
 	switch {
-	case o.ui != "auto" && o.ui != "plain" && o.ui != "json":
-		return usageError{fmt.Errorf("--ui %s: use auto, plain or json", o.ui)}
+	case o.ui != "auto" && o.ui != "tui" && o.ui != "plain" && o.ui != "json":
+		return usageError{fmt.Errorf("--ui %s: use auto, tui, plain or json", o.ui)}
+	case o.ui == "tui" && !(isTerminal(os.Stdin) && isTerminal(os.Stdout)):
+		return usageError{errors.New("--ui tui: this is not a terminal; use plain or json")}
 	case o.port < 0 || o.port > 65535:
 		return usageError{fmt.Errorf("--port %d: use 1 to 65535, or 0 for a free one", o.port)}
 	case o.onReload != keepOpen && o.onReload != disconnect:
@@ -130,7 +135,8 @@ func dev(ctx context.Context, o devOptions) error {
 		return err
 	}
 	defer ln.Close()
-	ui := startPrinter(e.Events(), o.ui == "json", os.Stdout)
+	srv := served{Emulator: e, reload: session.Reload}
+	ui := o.show(srv, stop)
 	end := func() {
 		stop() // a second Ctrl-C ends the program at once
 		closing, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -141,7 +147,7 @@ func dev(ctx context.Context, o devOptions) error {
 	if note != "" {
 		ui.say(note)
 	}
-	stopControl, note, err := serveControl(o.socket, served{Emulator: e, reload: session.Reload})
+	stopControl, note, err := serveControl(o.socket, srv)
 	if err != nil {
 		end()
 		return err
@@ -175,7 +181,7 @@ func dev(ctx context.Context, o devOptions) error {
 	unwatch()
 	<-watched
 	end()
-	return err
+	return errors.Join(err, endOf(ui))
 }
 
 // makeScratch makes the directory for what the tool keeps, out of git's sight.

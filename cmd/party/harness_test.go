@@ -133,8 +133,8 @@ type setup struct {
 	env []string
 }
 
-// ownSource is a line of a stack in the tool itself.
-var ownSource = regexp.MustCompile(`cmd/party/\w+\.go:\d+`)
+// ownStack is a line of a stack in the tool itself.
+var ownStack = regexp.MustCompile(`cmd/party/\w+\.go:\d+`)
 
 // start starts party. Whatever happens, it has ended when the test has.
 func (r setup) start(t testing.TB, args ...string) *tool {
@@ -182,7 +182,7 @@ func (r setup) start(t testing.TB, args ...string) *tool {
 				<-p.exited
 			}
 		}
-		if said := p.err.String(); strings.Contains(said, "DATA RACE") || ownSource.MatchString(said) {
+		if said := p.err.String(); strings.Contains(said, "DATA RACE") || ownStack.MatchString(said) {
 			t.Error("party has a data race or crashed")
 		}
 		if t.Failed() {
