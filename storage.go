@@ -217,7 +217,8 @@ type AlarmInfo struct {
 	ScheduledTime time.Time // what SetAlarm was given
 }
 
-// CurrentBookmark names the present state of the database. Bookmarks sort in
+// CurrentBookmark names the state of the database at its last commit: what the
+// turn has written is part of it only behind a [Storage.Sync]. Bookmarks sort in
 // the order of time.
 func (s *Storage) CurrentBookmark() (string, error) { return s.s.Bookmark() }
 
