@@ -40,6 +40,7 @@ type buildPane struct {
 	output string
 	errors []inspect.BuildError
 	list   list
+	mended bool // the files are again what runs
 }
 
 // swappedFor is how long a change that went well is shown.
@@ -73,13 +74,17 @@ func (p *buildPane) take(m *model, e inspect.Event) {
 				p.why += " and " + count(e.Count-1) + " more"
 			}
 		}
-		if e.Same && p.phase != broken {
+		if e.Same {
+			*p = buildPane{why: p.why, mended: p.phase == broken}
 			to(same)
 		}
 	case *inspect.BuildStarted:
 		*p = buildPane{why: p.why, list: p.list}
 		to(compiling)
 	case *inspect.BuildDone:
+		if p.phase != compiling { // it was built before
+			*p = buildPane{why: p.why, list: p.list}
+		}
 		p.built = e.Took
 		to(starting)
 	case *inspect.BuildCanceled:
@@ -203,7 +208,12 @@ func (p *buildPane) drawLine(m *model, a *area) {
 		a.put(l.end(a.w))
 		a.on(0, a.w, click)
 	case p.phase == same && for_ < swappedFor/3:
-		a.put(l.add(dim, t.dot+" saved; nothing has changed").end(a.w))
+		if p.mended {
+			l.add(good, t.yes+" mended: ").add(plain, "the files are again what runs")
+		} else {
+			l.add(dim, t.dot+" saved; nothing has changed")
+		}
+		a.put(l.end(a.w))
 	}
 }
 
@@ -213,6 +223,9 @@ func (p *buildPane) steps(m *model, for_ time.Duration) []fact {
 	var out []fact
 	add := func(drop int, r role, s string, more ...value) { out = append(out, fact{value{r, s, more}, drop}) }
 	step := func(drop int, name string, took time.Duration) {
+		if took == 0 {
+			return
+		}
 		add(drop, dim, name+" ", value{role: plain, text: span(took)})
 	}
 	going := func(name string) {
@@ -229,12 +242,8 @@ func (p *buildPane) steps(m *model, for_ time.Duration) []fact {
 		step(2, "built", p.built)
 		step(3, "started", p.start)
 		step(5, "swapped", p.swap)
-		if p.total > 0 {
-			step(1, "in all", p.total)
-		}
-		if p.answer > 0 {
-			step(4, "first answer", p.answer)
-		}
+		step(1, "in all", p.total)
+		step(4, "first answer", p.answer)
 		if p.rooms > 0 {
 			add(6, dim, plural(p.rooms, "room")+" changed over")
 		}

@@ -343,6 +343,8 @@ func TestABuildIsFollowed(t *testing.T) {
 			t.Errorf("copied %q", d.copy)
 		}
 		d.press("esc")
+		step(&inspect.FilesChanged{Files: []string{"main.go"}, Count: 1, Same: true})
+		d.sees("mended: the files are again what runs")
 		step(&inspect.FilesChanged{Files: []string{"main.go"}, Count: 1}, &inspect.BuildStarted{Package: "."}, &inspect.BuildDone{How: "go build", Took: 280 * time.Millisecond})
 		d.sees("built 280 ms", "starting 0.")
 		step(&inspect.GenerationStarted{Header: inspect.Header{Generation: 4}, Took: 12 * time.Millisecond},

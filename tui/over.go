@@ -32,7 +32,7 @@ type confirmation struct {
 }
 
 func (m *model) confirm(r role, question, answer string, yes func(m *model) tea.Cmd) {
-	m.overs = append(m.overs, &confirmation{r, clean(question), answer, yes})
+	m.overs = append(m.overs, &confirmation{r, question, answer, yes})
 }
 
 func (c *confirmation) asks() bool { return true }

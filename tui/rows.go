@@ -9,7 +9,7 @@ import (
 // How wide a column of stored rows is, at least and at most.
 const (
 	rowLeast = 4
-	rowMost  = 40
+	rowMost  = 160
 )
 
 // rowColumns chooses columns for rows of any kind: as wide as what is seen
