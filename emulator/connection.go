@@ -3,7 +3,6 @@ package emulator
 import (
 	"errors"
 	"io"
-	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -57,6 +56,7 @@ type connection struct {
 	cut      bool // no more of it
 	faulty   bool // the client broke the protocol
 	lost     bool // a person cut it
+	ours     bool // the server closed it before the client did
 
 	delay time.Duration // that a person asked for
 }
@@ -159,7 +159,7 @@ func (c *connection) close(code int, reason string, limit time.Duration) {
 	if c.sent || c.cut {
 		return
 	}
-	c.sent = true
+	c.sent, c.ours = true, !c.gone
 	f := closeFrame(code, reason)
 	if c.sock == nil {
 		c.early = append(c.early, earlyFrame{f, true})
@@ -192,7 +192,7 @@ func (c *connection) end(code int, reason string, clean bool) {
 	h := c.room.header()
 	h.Forced = h.Forced || c.lost
 	c.room.em.events.Publish(&inspect.ConnectionClosed{
-		Header: h, Connection: c.id, Code: code, Reason: reason, Clean: clean,
+		Header: h, Connection: c.id, Code: code, Reason: reason, Clean: clean, Server: c.ours,
 	})
 }
 
@@ -377,7 +377,7 @@ func (m *received) apply(r *room) {
 	}
 	c.countIn(len(m.data))
 	if r.em.events.Wanted() {
-		r.em.events.Publish(&inspect.MessageIn{Header: r.header(), Connection: c.id, Payload: inspect.NewPayload(m.binary, m.data)})
+		r.em.events.Publish(&inspect.MessageIn{Header: r.header(), Connection: c.id, Payload: r.em.events.Payload(m.binary, m.data)})
 	} else {
 		r.em.events.Missed()
 	}
@@ -402,8 +402,8 @@ func (c *connection) autoRespond(response string, data []byte) {
 	ev := c.room.em.events
 	if ev.Wanted() {
 		h := c.room.header()
-		ev.Publish(&inspect.MessageIn{Header: h, Connection: c.id, Payload: inspect.NewPayload(false, data), Auto: true})
-		ev.Publish(&inspect.MessageOut{Header: h, Connection: c.id, Count: 1, Payload: inspect.NewPayload(false, []byte(response)), Auto: true})
+		ev.Publish(&inspect.MessageIn{Header: h, Connection: c.id, Payload: ev.Payload(false, data), Auto: true})
+		ev.Publish(&inspect.MessageOut{Header: h, Connection: c.id, Count: 1, Payload: ev.Payload(false, []byte(response)), Auto: true})
 	}
 	c.send(websocket.TextMessage, []byte(response))
 }
@@ -462,53 +462,4 @@ func (c *connection) fault(code int, text string) {
 		done:    func(*wire.Done) { end() },
 		failed:  func(*wire.Failure) { end() },
 	})
-}
-
-// credit bounds what a reader may have waiting for turns.
-type credit struct {
-	mu      sync.Mutex
-	used    int
-	stopped bool
-	more    chan struct{}
-}
-
-// take counts n bytes and reports whether the reader may go on.
-func (c *credit) take(n int) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.used += n
-	return c.used <= maxUnread || c.stopped
-}
-
-// wait returns when at least half of the credit is there again.
-func (c *credit) wait() {
-	c.mu.Lock()
-	if c.used <= maxUnread/2 || c.stopped {
-		c.mu.Unlock()
-		return
-	}
-	c.more = make(chan struct{})
-	more := c.more
-	c.mu.Unlock()
-	<-more
-}
-
-func (c *credit) give(n int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.used -= n
-	if c.more != nil && c.used <= maxUnread/2 {
-		close(c.more)
-		c.more = nil
-	}
-}
-
-func (c *credit) stop() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.stopped = true
-	if c.more != nil {
-		close(c.more)
-		c.more = nil
-	}
 }

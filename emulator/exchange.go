@@ -2,7 +2,6 @@ package emulator
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -10,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/goparty/party/emulator/inspect"
 	"github.com/goparty/party/emulator/wire"
 )
 
@@ -31,6 +29,7 @@ type exchange struct {
 	w       http.ResponseWriter
 	taken   chan struct{} // closed when a WebSocket took the request over
 	broken  chan struct{} // closed when the request's body broke off
+	body    *body         // that was read first
 	using   sync.WaitGroup
 	back    bool        // no more upgrades: the server wants req and w back
 	answers atomic.Bool // the answer has begun
@@ -269,6 +268,7 @@ type body struct {
 // later goes to the exchange.
 func (e *Emulator) readFirst(ctx context.Context, x *exchange, w http.ResponseWriter, r *http.Request) (*body, error) {
 	b := &body{x: x, src: r.Body}
+	x.body = b
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return b, nil
 	}
@@ -352,53 +352,6 @@ func (b *body) stop(w http.ResponseWriter) {
 	<-b.ended
 }
 
-// answer writes the guest's answer to the client as it comes.
-func (x *exchange) answer(ctx context.Context, w http.ResponseWriter, h func() inspect.Header, r *http.Request) {
-	a := answer{x: x, w: w, r: r, header: h, began: time.Now()}
-	defer x.leave()
-	for {
-		select {
-		case <-x.more:
-		case <-x.taken:
-			return // a WebSocket now
-		case <-ctx.Done():
-			x.cancel()
-			a.done("the client went away")
-			return
-		case <-x.broken:
-			x.cancel()
-			a.done("the client's request broke off")
-			if a.status != 0 {
-				panic(http.ErrAbortHandler)
-			}
-			http.Error(w, "the request's body broke off", http.StatusBadRequest)
-			return
-		case <-x.em.ctx.Done():
-			x.cancel()
-			panic(http.ErrAbortHandler)
-		}
-		x.mu.Lock()
-		parts := x.parts
-		x.parts, x.waiting = nil, 0
-		x.mu.Unlock()
-		consumed := 0
-		x.taking = len(parts)
-		for _, m := range parts {
-			if a.part(m) {
-				return
-			}
-			consumed += len(m.Data)
-		}
-		if g := x.servedBy(); g != nil && consumed > 0 {
-			g.link.Send(&wire.Ack{Stream: x.id, N: consumed})
-			g.link.Flush()
-		}
-		_ = http.NewResponseController(w).Flush()
-		x.taking = 0
-		x.em.transit.Add(int64(-len(parts)))
-	}
-}
-
 // leave ends the taking of parts.
 func (x *exchange) leave() {
 	x.mu.Lock()
@@ -428,67 +381,6 @@ func (x *exchange) behind(f func()) {
 	if !posted {
 		f()
 	}
-}
-
-// answer is an answer on its way to a client.
-type answer struct {
-	x      *exchange
-	w      http.ResponseWriter
-	r      *http.Request
-	header func() inspect.Header
-	began  time.Time
-	status int // 0: the head has not come
-}
-
-func (a *answer) done(text string) {
-	took := time.Since(a.began)
-	a.x.behind(func() {
-		a.x.em.events.Publish(&inspect.Request{
-			Header: a.header(), Method: a.r.Method, URL: a.r.URL.RequestURI(),
-			Status: a.status, Took: took, Error: text,
-		})
-	})
-}
-
-// part writes one part and reports whether it was the last.
-func (a *answer) part(m *wire.Response) bool {
-	if a.status == 0 && m.Status != 0 {
-		a.status = m.Status
-		head := a.w.Header()
-		for k, v := range m.Header {
-			head[k] = v
-		}
-		if m.End && m.Err == nil && a.r.Method != http.MethodHead && a.status >= 200 && a.status != http.StatusNoContent && a.status != http.StatusNotModified {
-			head["Content-Length"] = []string{itoa(len(m.Data))}
-		}
-		a.w.WriteHeader(a.status)
-	}
-	if len(m.Data) > 0 {
-		if _, err := a.w.Write(m.Data); err != nil && !errors.Is(err, http.ErrContentLength) && !errors.Is(err, http.ErrBodyNotAllowed) {
-			a.x.cancel()
-			a.done("the client went away")
-			return true
-		}
-	}
-	switch {
-	case m.Err != nil && a.status == 0:
-		a.status = statusOf(m.Err)
-		a.done(m.Err.Text)
-		text := m.Err.Text
-		if m.Err.Code == wire.CodeUser {
-			text = m.Err.Public(a.x.em.config.Debug)
-		}
-		http.Error(a.w, text, a.status)
-		return true
-	case m.Err != nil:
-		a.done(m.Err.Text)
-		_ = http.NewResponseController(a.w).Flush() // what came before arrives
-		panic(http.ErrAbortHandler)                 // so that nobody takes it for a whole answer
-	case m.End:
-		a.done("")
-		return true
-	}
-	return false
 }
 
 func statusOf(f *wire.Failure) int {

@@ -153,7 +153,7 @@ func (e *Emulator) Send(ctx context.Context, name, id string, binary bool, data 
 		}
 		h := c.room.header()
 		h.Forced = true
-		e.events.Publish(&inspect.MessageOut{Header: h, Connection: c.id, Count: 1, Payload: inspect.NewPayload(binary, data)})
+		e.events.Publish(&inspect.MessageOut{Header: h, Connection: c.id, Count: 1, Payload: e.events.Payload(binary, data)})
 		c.send(opcode(binary), data)
 		return true
 	})

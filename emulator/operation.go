@@ -167,7 +167,7 @@ func (r *room) operate(m wire.Message) {
 		if c := r.connection(m.Connection); c != nil && c.accepted {
 			data := outgoing(m.Binary, m.Data)
 			if r.em.events.Wanted() {
-				r.em.events.Publish(&inspect.MessageOut{Header: r.header(), Connection: c.id, Count: 1, Payload: inspect.NewPayload(m.Binary, data)})
+				r.em.events.Publish(&inspect.MessageOut{Header: r.header(), Connection: c.id, Count: 1, Payload: r.em.events.Payload(m.Binary, data)})
 			} else {
 				r.em.events.Missed()
 			}
@@ -270,7 +270,7 @@ func (r *room) broadcast(m *wire.Broadcast) {
 		}
 	}
 	if r.em.events.Wanted() {
-		r.em.events.Publish(&inspect.MessageOut{Header: r.header(), Count: n, Payload: inspect.NewPayload(m.Binary, data)})
+		r.em.events.Publish(&inspect.MessageOut{Header: r.header(), Count: n, Without: m.Without, Payload: r.em.events.Payload(m.Binary, data)})
 	} else {
 		r.em.events.Missed()
 	}

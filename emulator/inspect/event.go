@@ -73,6 +73,7 @@ type (
 		Code       int    `json:"code"`
 		Reason     string `json:"reason,omitempty"`
 		Clean      bool   `json:"clean"`
+		Server     bool   `json:"server,omitempty"` // closed it, and not the client
 	}
 	// MessageIn came from a client.
 	MessageIn struct {
@@ -84,8 +85,9 @@ type (
 	// MessageOut goes to a client, or without Connection to several.
 	MessageOut struct {
 		Header
-		Connection string `json:"connection,omitempty"`
-		Count      int    `json:"count"` // of clients that it goes to
+		Connection string   `json:"connection,omitempty"`
+		Count      int      `json:"count"`             // of clients that it goes to
+		Without    []string `json:"without,omitempty"` // ids, where it goes to several
 		Payload
 		Auto bool `json:"auto,omitempty"`
 	}
@@ -97,6 +99,10 @@ type (
 		Status int           `json:"status"`
 		Took   time.Duration `json:"took_ns"`
 		Error  string        `json:"error,omitempty"`
+
+		ContentType string  `json:"content_type,omitempty"` // of Body
+		Body        Payload `json:"body,omitzero"`          // as far as it came before the turn
+		Answer      Payload `json:"answer,omitzero"`
 	}
 	// Turn ended.
 	Turn struct {
@@ -298,7 +304,7 @@ type ReadyClass struct {
 type Payload struct {
 	Binary bool   `json:"binary,omitempty"`
 	Size   int    `json:"size"`
-	Data   []byte `json:"-"` // at most PayloadKept bytes
+	Data   []byte `json:"-"` // at most PayloadKept bytes, or what Stream.Keep says
 	Text   string `json:"text,omitempty"`
 	Hex    string `json:"hex,omitempty"`
 }

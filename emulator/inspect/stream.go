@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,11 @@ func Marshal(e Event) ([]byte, error) {
 		c := *m
 		c.fill()
 		e = &c
+	case *Request:
+		c := *m
+		c.Body.fill()
+		c.Answer.fill()
+		e = &c
 	}
 	b, err := json.Marshal(e)
 	if err != nil {
@@ -37,6 +43,33 @@ func Marshal(e Event) ([]byte, error) {
 	typ, _ := json.Marshal(e.Type())
 	head := append([]byte(`{"type":`), typ...)
 	return append(append(head, ','), b[1:]...), nil
+}
+
+// Payload copies the start of a message: PayloadKept bytes, or more where
+// somebody wants that.
+func (s *Stream) Payload(binary bool, data []byte) Payload {
+	return Payload{Binary: binary, Size: len(data), Data: bytes.Clone(data[:min(len(data), s.Kept())])}
+}
+
+// Kept is how much of a message payloads hold now.
+func (s *Stream) Kept() int { return max(PayloadKept, int(s.keep.Load())) }
+
+// Keep lets payloads hold up to n bytes, until the function that it returns is
+// called.
+func (s *Stream) Keep(n int) (end func()) {
+	change := func(f func()) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		f()
+		s.keep.Store(int64(slices.Max(append(s.kept, 0))))
+	}
+	change(func() { s.kept = append(s.kept, n) })
+	return sync.OnceFunc(func() {
+		change(func() {
+			i := slices.Index(s.kept, n)
+			s.kept = slices.Delete(s.kept, i, i+1)
+		})
+	})
 }
 
 func (p *Payload) fill() {
@@ -51,11 +84,13 @@ func (p *Payload) fill() {
 type Stream struct {
 	readers atomic.Int32 // subscriptions
 	open    atomic.Int32 // of those that want every event, those with room for one
+	keep    atomic.Int64 // the most of kept
 
 	mu   sync.Mutex
 	now  func() time.Time
 	seq  uint64
 	subs []*Subscription
+	kept []int // what payloads hold, for each who asked
 }
 
 // NewStream returns a stream whose events bear the time of now.

@@ -46,24 +46,32 @@ func Unmarshal(line []byte) (Event, error) {
 	if err := json.Unmarshal(line, e); err != nil {
 		return nil, fmt.Errorf("event %s: %w", head.Type, err)
 	}
-	var p *Payload
+	var payloads []*Payload
 	switch e := e.(type) {
 	case *MessageIn:
-		p = &e.Payload
+		payloads = []*Payload{&e.Payload}
 	case *MessageOut:
-		p = &e.Payload
-	default:
-		return e, nil
+		payloads = []*Payload{&e.Payload}
+	case *Request:
+		payloads = []*Payload{&e.Body, &e.Answer}
 	}
-	p.Data = []byte(p.Text)
-	if p.Binary {
-		var err error
-		if p.Data, err = hex.DecodeString(p.Hex); err != nil {
+	for _, p := range payloads {
+		if err := p.empty(); err != nil {
 			return nil, fmt.Errorf("event %s: hex: %w", head.Type, err)
 		}
 	}
-	p.Text, p.Hex = "", ""
 	return e, nil
+}
+
+// empty is the opposite of fill.
+func (p *Payload) empty() (err error) {
+	if p.Binary {
+		p.Data, err = hex.DecodeString(p.Hex)
+	} else if p.Text != "" {
+		p.Data = []byte(p.Text)
+	}
+	p.Text, p.Hex = "", ""
+	return err
 }
 
 // Types lists the types of events, by name.

@@ -56,12 +56,6 @@ func TestWhatMarshalWroteIsRead(t *testing.T) {
 		&MessageOut{Payload: NewPayload(false, []byte("h\u00e9\n"))},
 	)
 	for _, want := range all {
-		switch e := want.(type) { // what is there, if anything, is never nil
-		case *MessageIn:
-			e.Payload.Data = append([]byte{}, e.Payload.Data...)
-		case *MessageOut:
-			e.Payload.Data = append([]byte{}, e.Payload.Data...)
-		}
 		line, err := Marshal(want)
 		if err != nil {
 			t.Fatal(err)
