@@ -92,9 +92,15 @@ func browser(t testing.TB) string {
 // printed. do has what the script asks for with sync.
 func runScript(t testing.TB, p *tool, do map[string]func(), args ...string) []string {
 	t.Helper()
+	return nodeScript(t, p.ready().URL, do, args...)
+}
+
+// nodeScript is runScript against any server.
+func nodeScript(t testing.TB, url string, do map[string]func(), args ...string) []string {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
-	args = append([]string{args[0], p.ready().URL}, args[1:]...)
+	args = append([]string{args[0], url}, args[1:]...)
 	cmd := exec.CommandContext(ctx, node(t), args...)
 	cmd.Dir = clientsDir
 	cmd.WaitDelay = time.Second

@@ -269,6 +269,15 @@ type output struct {
 
 func newOutput() *output { return &output{changed: make(chan struct{})} }
 
+// add adds a line without its end.
+func (o *output) add(line string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.lines = append(o.lines, line)
+	close(o.changed)
+	o.changed = make(chan struct{})
+}
+
 func (o *output) read(r io.Reader) {
 	br := bufio.NewReader(r)
 	for {
