@@ -192,9 +192,16 @@ func (g *Guest) Handle(m wire.Message) {
 	}
 }
 
+// setClock moves the clock, never back: a turn that had to wait here bears the
+// time at which it was sent.
 func (g *Guest) setClock(t wire.Time) {
-	g.offset.Store(t.Offset)
-	g.fixed.Store(t.Fixed)
+	forward(&g.offset, t.Offset)
+	forward(&g.fixed, t.Fixed)
+}
+
+func forward(v *atomic.Int64, to int64) {
+	for have := v.Load(); have < to && !v.CompareAndSwap(have, to); have = v.Load() {
+	}
 }
 
 // now is the rooms' clock.
