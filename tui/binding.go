@@ -137,7 +137,7 @@ func (m *model) pressed(msg tea.KeyPressMsg, scopes ...scope) (tea.Cmd, bool) {
 // key handles a key.
 func (m *model) key(msg tea.KeyPressMsg) tea.Cmd {
 	if msg.String() == "ctrl+c" {
-		return tea.Quit
+		return m.quit()
 	}
 	m.said.seen(m.now())
 	switch {

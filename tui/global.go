@@ -44,8 +44,13 @@ func alwaysBindings() []binding {
 		{scope: always, keys: []string{"ctrl+l"}, name: "redraw", short: "redraw",
 			help: "draw the screen again", run: func(*model) tea.Cmd { return tea.ClearScreen }},
 		{scope: always, keys: []string{"q", "ctrl+c"}, name: "quit", short: "quit", foot: 32,
-			help: "leave; `party dev` ends with it, while an attached dashboard leaves the emulator running", run: func(*model) tea.Cmd { return tea.Quit }},
+			help: "leave; `party dev` ends with it, while an attached dashboard leaves the emulator running", run: (*model).quit},
 	}
+}
+
+func (m *model) quit() tea.Cmd {
+	m.leaving = true
+	return tea.Quit
 }
 
 func needServing(m *model) string {

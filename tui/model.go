@@ -69,6 +69,7 @@ type model struct {
 	record  recording
 	keys    int // pressed so far
 	report  bool
+	leaving bool
 	frame   *frame // the last one drawn
 }
 
@@ -140,8 +141,6 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		if m.room != nil {
 			return m, m.room.storage.take(m, msg)
 		}
-	case func(*model) tea.Cmd:
-		return m, msg(m)
 	}
 	return m, nil
 }
@@ -265,6 +264,7 @@ func (m *model) title() string {
 func (m *model) status() *tea.ProgramStatus {
 	s := &tea.ProgramStatus{App: "party", State: tea.ProgramStateIdle, Title: m.title()}
 	switch {
+	case m.leaving: // terminals keep what was said last
 	case len(m.overs) > 0 && m.overs[len(m.overs)-1].asks():
 		s.State, s.Kind = tea.ProgramStateBlocked, tea.ProgramStatusKindQuestion
 	case m.busy() || m.build.running():
