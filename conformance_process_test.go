@@ -134,7 +134,9 @@ func load(t *testing.T, app string, limit time.Duration, env ...string) error {
 	}
 	p, err := process.Start(t.Context(), process.Command{Path: self, Env: append(env, appVariable+"="+app, raceExit), HelloLimit: limit})
 	if err == nil {
-		p.Run(&wire.Welcome{}, func(wire.Message) {}, func() {})
+		p.Run(&wire.Welcome{}, func() (func(wire.Message) bool, func() bool) {
+			return func(wire.Message) bool { return true }, func() bool { return true }
+		})
 		p.Close()
 	}
 	return err

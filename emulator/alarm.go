@@ -97,7 +97,7 @@ func (e *Emulator) fire(a wire.Address, al *alarm) {
 			return
 		}
 		db := r.database()
-		r.work.do(func() {
+		r.later(func() {
 			at, ok, err := db.Alarm()
 			r.post(do(func(r *room) { r.alarmRead(al, at, ok, err) }))
 		})
@@ -174,7 +174,7 @@ func (r *room) alarmEnded(m *wire.Done) {
 	}
 	db := r.database()
 	r.wroteNow()
-	r.work.do(func() { db.note(db.DeleteAlarm()) })
+	r.later(func() { db.note(db.DeleteAlarm()) })
 }
 
 // retryAlarm lets an alarm whose turn failed run again later.
@@ -194,7 +194,7 @@ func (r *room) retryAlarm(al *alarm) {
 func (r *room) giveUpAlarm(al *alarm) {
 	r.em.events.Publish(&inspect.AlarmGivenUp{Header: r.header(), Error: fmt.Sprintf("it failed %d times", al.retries+1)})
 	db := r.database()
-	r.work.do(func() {
+	r.later(func() {
 		db.note(db.DeleteAlarm())
 		change, err := db.Database.Commit()
 		r.post(do(func(r *room) {

@@ -37,7 +37,7 @@ func (e *Emulator) Reset(ctx context.Context, name string) error {
 			e.events.Publish(&inspect.AlarmSet{Header: inspect.Header{Room: r.name, Forced: true}, Deleted: true})
 		}
 		db := r.database() // of before is being closed
-		r.work.do(func() {
+		r.later(func() {
 			err := db.Remove()
 			r.post(do(func(r *room) {
 				if err == nil {

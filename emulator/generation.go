@@ -21,9 +21,12 @@ type Loader interface {
 // Guest is running code at the other end of a link.
 type Guest interface {
 	Hello() *wire.Hello
-	// Run welcomes the guest. handle gets its messages, in order for each
-	// instance, and pause is called behind every batch of them.
-	Run(w *wire.Welcome, handle func(wire.Message), pause func()) wire.Link
+	// Run welcomes the guest. What receive makes gets its messages, in order for
+	// each instance.
+	Run(w *wire.Welcome, receive wire.Receiver) wire.Link
+	// ReadOn makes another goroutine read the guest's messages. The one that did
+	// does something else, and learns of it from its pause.
+	ReadOn()
 	// Done is closed when the guest has ended, by itself or by Close.
 	Done() <-chan struct{}
 	// Err says why it ended, and Output the last of what it wrote.
@@ -56,6 +59,8 @@ type generation struct {
 	heard atomic.Int64 // machine time when it last sent something
 	held  atomic.Bool  // something waits in the outbox
 	pulse *wire.Pulse
+
+	reading reading
 
 	mu      sync.Mutex
 	fetches map[uint64]*exchange // by the caller's stream
@@ -185,8 +190,7 @@ func (e *Emulator) load(ctx context.Context, l Loader, number uint64) (*generati
 	e.mu.Unlock()
 	// Messages may come before Run has returned the link.
 	linked := make(chan struct{})
-	handle, pause := e.receiver(g, linked)
-	g.link = guest.Run(&wire.Welcome{Generation: number, Debug: e.config.Debug, Env: env, Clock: e.wireClock()}, handle, pause)
+	g.link = guest.Run(&wire.Welcome{Generation: number, Debug: e.config.Debug, Env: env, Clock: e.wireClock()}, e.receiver(g, linked))
 	close(linked)
 	if e.closed.Load() { // Close may have looked before there was a generation
 		g.close()
@@ -225,30 +229,6 @@ func (e *Emulator) gone(g *generation) {
 func (g *generation) close() {
 	g.closing.Store(true)
 	g.guest.Close()
-}
-
-// receiver returns what a guest's link calls. A guest in a process has one
-// goroutine that calls; its messages are gathered, so that each room is drained
-// once for all that came together. A guest in this process calls from many.
-func (e *Emulator) receiver(g *generation, linked chan struct{}) (handle func(wire.Message), pause func()) {
-	if g.guest.PID() == 0 {
-		return func(m wire.Message) {
-			var b batch
-			e.handle(g, m, &b)
-			b.drain()
-		}, func() {}
-	}
-	b := &batch{}
-	g.pulse = wire.NewPulse(g.flushHeld)
-	return func(m wire.Message) {
-			<-linked
-			e.handle(g, m, b)
-		}, func() {
-			<-linked
-			g.heard.Store(time.Now().UnixNano())
-			b.drain()
-			g.flushHeld()
-		}
 }
 
 // supervise watches over code until it ends.

@@ -27,11 +27,13 @@ type localGuest struct {
 
 func (g *localGuest) Hello() *wire.Hello { return g.guest.Hello() }
 
-func (g *localGuest) Run(w *wire.Welcome, handle func(wire.Message), pause func()) wire.Link {
-	g.guest.Connect(wire.NewPipe(handle, pause, func() {}), w)
+func (g *localGuest) Run(w *wire.Welcome, receive wire.Receiver) wire.Link {
+	handle, pause := receive()
+	g.guest.Connect(wire.NewPipe(func(m wire.Message) { handle(m) }, func() { pause() }, func() {}), w)
 	return wire.NewPipe(g.guest.Handle, func() {}, func() {})
 }
 
+func (g *localGuest) ReadOn()               {}
 func (g *localGuest) Done() <-chan struct{} { return g.done }
 func (g *localGuest) Err() error            { return nil }
 func (g *localGuest) Output() string        { return "" }

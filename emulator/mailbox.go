@@ -44,11 +44,19 @@ const ownerShift = 512
 
 // drain applies what lies in the mailbox, unless somebody else does.
 func (r *room) drain() {
+	if r.apply() {
+		go r.work.run()
+	}
+}
+
+// apply is drain, but for starting what the room then has to do with its
+// database: it reports whether there is something.
+func (r *room) apply() (work bool) {
 	b := &r.box
 	b.mu.Lock()
 	if b.owned || len(b.queue) == 0 {
 		b.mu.Unlock()
-		return
+		return false
 	}
 	b.owned = true
 	applied := 0
@@ -64,6 +72,7 @@ func (r *room) drain() {
 		applied += len(batch)
 		r.settle()
 
+		work = r.claimWork()
 		b.mu.Lock()
 		if cap(batch) <= 1024 {
 			b.spare = batch[:0]
@@ -74,17 +83,21 @@ func (r *room) drain() {
 				b.owned = false
 				b.mu.Unlock()
 				r.em.forget(r)
-				return
+				return work
 			}
 			b.owned = false
 			b.mu.Unlock()
-			return
+			return work
+		}
+		if work { // there is more to apply; it need not wait for that
+			go r.work.run()
+			work = false
 		}
 		if applied > ownerShift {
 			b.owned = false
 			b.mu.Unlock()
 			go r.drain()
-			return
+			return false
 		}
 	}
 }
@@ -121,10 +134,26 @@ func (b *batch) add(r *room) {
 	b.rooms = append(b.rooms, r)
 }
 
-func (b *batch) drain() {
+// drain drains the rooms. The caller's goroutine is lent to one of them for its
+// work with its database; lend, if not nil, runs that work.
+func (b *batch) drain(lend func(work func())) {
+	var last *room
 	for i, r := range b.rooms {
 		b.rooms[i] = nil
-		r.drain()
+		if !r.apply() {
+			continue
+		}
+		if last != nil {
+			go last.work.run()
+		}
+		last = r
 	}
 	b.rooms = b.rooms[:0]
+	switch {
+	case last == nil:
+	case lend == nil:
+		last.work.run()
+	default:
+		lend(last.work.run)
+	}
 }

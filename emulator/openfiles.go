@@ -60,7 +60,7 @@ func (r *room) restDatabase() {
 	if db == nil {
 		return
 	}
-	r.work.do(func() {
+	r.later(func() {
 		if !db.Dirty() && len(db.cursors) == 0 && len(db.points) == 0 {
 			db.note(db.Close())
 		}

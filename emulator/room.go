@@ -24,6 +24,7 @@ type room struct {
 	inst    *instance     // nil: no code in memory
 	db      *database     // nil: not used since the room was last in memory
 	work    worker        // of db
+	starts  bool          // work waits for a goroutine
 	leaving int           // databases that are being closed
 	alarm   *alarm        // whose turn waits or runs
 	queue   []*event      // turns that have not been sent to the guest

@@ -81,7 +81,7 @@ func (r *room) closeDatabase() {
 	r.em.files.closed(r)
 	db.stop()
 	r.leaving++ // another room of this name must not open the file meanwhile
-	r.work.do(func() {
+	r.later(func() {
 		defer r.post(do(func(r *room) { r.leaving-- }))
 		db.endTurn()
 		err := errors.Join(db.Rollback(), db.Close())
@@ -162,7 +162,7 @@ func (r *room) commit(then func()) {
 	in, db := r.inst, r.database()
 	in.gate.committing = true
 	fails := r.em.faults.take(r.address)
-	r.work.do(func() {
+	r.later(func() {
 		if fails {
 			db.FailNextCommit(errForced)
 		}
@@ -209,7 +209,7 @@ func (r *room) ended(m *wire.Done) {
 	if g.dirty || g.points > 0 {
 		g.dirty, g.points = false, 0
 		db := r.database()
-		r.work.do(db.endTurn)
+		r.later(db.endTurn)
 	}
 	if g.wrote {
 		r.commit(func() { r.turnDone(m) })
@@ -233,12 +233,12 @@ func (r *room) store(m wire.Message) {
 	}
 	switch m := m.(type) {
 	case *wire.Get:
-		r.work.do(func() {
+		r.later(func() {
 			all, err := db.Get(m.Keys...)
 			reply(&wire.Entries{ID: m.ID, Entries: toEntries(all), Err: storageFailure(err)})
 		})
 	case *wire.List:
-		r.work.do(func() {
+		r.later(func() {
 			o := storage.ListOptions{Start: m.Start, StartAfter: m.StartAfter, End: m.End, Prefix: m.Prefix, Reverse: m.Reverse}
 			if m.Limit > 0 {
 				o.Limit = &m.Limit
@@ -248,21 +248,21 @@ func (r *room) store(m wire.Message) {
 		})
 	case *wire.Put:
 		r.wroteNow()
-		r.work.do(func() { db.note(db.Put(fromEntries(m.Entries))) })
+		r.later(func() { db.note(db.Put(fromEntries(m.Entries))) })
 	case *wire.Delete:
 		r.wroteNow()
-		r.work.do(func() {
+		r.later(func() {
 			n, err := db.Delete(m.Keys...)
 			result(m.ID, strconv.Itoa(n), err)
 		})
 	case *wire.DeleteAll:
 		r.wroteNow()
 		in.alarmTouched = true
-		r.work.do(func() { result(m.ID, "", db.DeleteAll()) })
+		r.later(func() { result(m.ID, "", db.DeleteAll()) })
 	case *wire.SetAlarm:
 		r.wroteNow()
 		in.alarmTouched = true
-		r.work.do(func() {
+		r.later(func() {
 			if m.Time == 0 {
 				db.note(db.DeleteAlarm())
 			} else {
@@ -274,7 +274,7 @@ func (r *room) store(m wire.Message) {
 		if m.Action != wire.SavepointOpen {
 			in.gate.points--
 		}
-		r.work.do(func() { result(m.ID, "", db.savepoint(m)) })
+		r.later(func() { result(m.ID, "", db.savepoint(m)) })
 	case *wire.Sync:
 		if !in.gate.wrote {
 			result(m.ID, "", nil)
@@ -285,11 +285,11 @@ func (r *room) store(m wire.Message) {
 		in.gate.dirty = true
 		ctx, end := context.WithCancel(r.em.ctx)
 		db.interrupt.Store(&end)
-		r.work.do(func() { reply(r.query(ctx, end, in, db, m)) })
+		r.later(func() { reply(r.query(ctx, end, in, db, m)) })
 	case *wire.NextRows:
-		r.work.do(func() { reply(db.next(m)) })
+		r.later(func() { reply(db.next(m)) })
 	case *wire.CloseCursor:
-		r.work.do(func() { db.closeCursor(m.Cursor) })
+		r.later(func() { db.closeCursor(m.Cursor) })
 	case *wire.Interrupt:
 		db.stop()
 	case *wire.StorageCall:
@@ -297,7 +297,7 @@ func (r *room) store(m wire.Message) {
 			result(m.ID, "", nil)
 			return
 		}
-		r.work.do(func() {
+		r.later(func() {
 			text, err := db.answer(m)
 			result(m.ID, text, err)
 		})

@@ -86,7 +86,7 @@ func (r *room) runWrite() {
 	ctx, end := context.WithCancel(ev.write.ctx)
 	db.interrupt.Store(&end)
 	stop := context.AfterFunc(r.em.ctx, end)
-	r.work.do(func() {
+	r.later(func() {
 		defer end()
 		defer stop()
 		err := ctx.Err()

@@ -48,8 +48,10 @@ type Process struct {
 	read   sync.WaitGroup // of its output
 	exited chan struct{}  // the process has
 	served chan struct{}  // nobody reads the link any more; nil: never run
-	unrun  sync.Once      // the end of one that was never run
-	done   chan struct{}
+
+	receive wire.Receiver // of Run
+	unrun   sync.Once     // the end of one that was never run
+	done    chan struct{}
 }
 
 // How much of its output is kept, and how long it may take to end by itself.
@@ -268,30 +270,42 @@ func (p *Process) Output() string {
 }
 
 // Run welcomes the guest and reads its messages until it ends.
-func (p *Process) Run(w *wire.Welcome, handle func(wire.Message), pause func()) wire.Link {
+func (p *Process) Run(w *wire.Welcome, receive wire.Receiver) wire.Link {
 	p.served = make(chan struct{})
+	p.receive = receive
 	p.conn.Send(w)
 	p.conn.Flush()
-	go func() {
-		err := p.conn.Serve(func(m wire.Message) bool { handle(m); return true }, func() bool { pause(); return true })
-		pause()
-		close(p.served)
-		select {
-		case <-p.exited:
-		case <-time.After(exitLimit):
-		}
-		p.kill()
-		p.reap()
-		p.mu.Lock()
-		p.err = fmt.Errorf("its process ended: %s", p.cmd.ProcessState)
-		if err != nil && err != io.EOF && !p.asked && !errors.Is(err, net.ErrClosed) && strings.Contains(err.Error(), "malformed") {
-			p.err = fmt.Errorf("its process was ended because it sent what is not the protocol: %w", err)
-		}
-		p.mu.Unlock()
-		_ = p.conn.Close()
-		close(p.done)
-	}()
+	go p.serve()
 	return p.conn
+}
+
+// ReadOn makes another goroutine read the guest's messages, while the one that
+// did is lent to something else.
+func (p *Process) ReadOn() { go p.serve() }
+
+// serve reads until the guest ends or another goroutine reads on.
+func (p *Process) serve() {
+	handle, pause := p.receive()
+	err := p.conn.Serve(handle, pause)
+	if err == nil {
+		return
+	}
+	pause()
+	close(p.served)
+	select {
+	case <-p.exited:
+	case <-time.After(exitLimit):
+	}
+	p.kill()
+	p.reap()
+	p.mu.Lock()
+	p.err = fmt.Errorf("its process ended: %s", p.cmd.ProcessState)
+	if err != io.EOF && !p.asked && !errors.Is(err, net.ErrClosed) && strings.Contains(err.Error(), "malformed") {
+		p.err = fmt.Errorf("its process was ended because it sent what is not the protocol: %w", err)
+	}
+	p.mu.Unlock()
+	_ = p.conn.Close()
+	close(p.done)
 }
 
 // Close ends the process and waits until it has ended.

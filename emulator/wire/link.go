@@ -62,6 +62,9 @@ func (c *Conn) Close() error {
 	return c.conn.Close()
 }
 
+// Receiver makes what [Conn.Serve] calls, for a goroutine that begins to read.
+type Receiver func() (handle func(Message) bool, pause func() bool)
+
 // Read returns the next message. Only one goroutine may read, by Read or Serve.
 func (c *Conn) Read() (Message, error) {
 	var head [4]byte
