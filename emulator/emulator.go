@@ -202,6 +202,10 @@ func (e *Emulator) random(n int64) int64 {
 // Events is the stream of everything that happens.
 func (e *Emulator) Events() *inspect.Stream { return e.events }
 
+// KeepPayloads lets events show up to n bytes of each message, until the
+// function that it returns is called.
+func (e *Emulator) KeepPayloads(n int) (end func()) { return e.events.Keep(n) }
+
 // Clock is the rooms' clock. Move it with [Emulator.Advance].
 func (e *Emulator) Clock() *clock.Clock { return e.clock }
 

@@ -12,7 +12,7 @@ func controlCommands() []*cobra.Command {
 	}
 	look := group("look", attachCommand(), roomsCommand(), connectionsCommand(), inspectCommand(), eventsCommand(), logsCommand(), kvCommand(), sqlCommand())
 	force := group("force", hibernateCommand(), evictCommand(), abortCommand(), resetCommand(), alarmCommand(), clockCommand(), reloadCommand(), crashCommand(), failCommand())
-	try := group("try", connectCommand(), sendCommand())
+	try := group("try", connectCommand(), sendCommand(), recordCommand())
 	return append(append(look, force...), try...)
 }
 

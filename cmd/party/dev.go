@@ -135,7 +135,7 @@ func dev(ctx context.Context, o devOptions) error {
 		return err
 	}
 	defer ln.Close()
-	srv := served{Emulator: e, reload: session.Reload}
+	srv := served{Emulator: e, reload: session.Reload, source: realPath(o.dir), flags: o.behaviour()}
 	ui := o.show(srv, stop)
 	end := func() {
 		stop() // a second Ctrl-C ends the program at once

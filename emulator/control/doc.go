@@ -18,7 +18,7 @@
 //	GET    /v1/rooms                        [inspect.Room], by name
 //	GET    /v1/room?room=ROOM               inspect.RoomDetail
 //	GET    /v1/connections?[room=ROOM]      [inspect.Connection]
-//	GET    /v1/events?[limit=N][snapshot=1][past=N][logs=1][follow=0]   one event a line, see below
+//	GET    /v1/events?[limit=N][snapshot=1][past=N][logs=1][follow=0][payload=N]   one event a line, see below
 //	GET    /v1/kv?room=ROOM[key=K][prefix=P][after=K][limit=N]   [inspect.KV]
 //	PUT    /v1/kv?room=ROOM&key=K           writes the body, which is JSON
 //	DELETE /v1/kv?room=ROOM&key=K
@@ -46,7 +46,8 @@
 // A line of /v1/events is an event as in [inspect.Marshal]. It begins with the
 // past events that were asked for (some 2000 are kept), and goes on with what
 // happens until the caller hangs up, unless follow is 0. With logs=1 it is only
-// what the server wrote and logged. Two more types occur:
+// what the server wrote and logged. With payload=N events show N bytes of each
+// message, for all who read them, instead of 1024. Two more types occur:
 // {"type":"lost","events":N} where the caller read too slowly, having more than
 // limit events unread, and, as the first line where it was asked for,
 // {"type":"snapshot","snapshot":{...}}, taken together with the events behind

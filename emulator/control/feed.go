@@ -33,9 +33,15 @@ const ahead = 256
 
 // Follow implements [inspect.Viewer]. The feed lives until its Close.
 func (c *Client) Follow(ctx context.Context, limit int) (*inspect.Snapshot, inspect.Feed, error) {
+	return c.FollowWhole(ctx, limit, 0)
+}
+
+// FollowWhole is Follow with events that show so many bytes of each message. 0:
+// inspect.PayloadKept.
+func (c *Client) FollowWhole(ctx context.Context, limit, payload int) (*inspect.Snapshot, inspect.Feed, error) {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, end)
-	resp, err := c.send(life, "GET", "/events", url.Values{"snapshot": {"1"}, "limit": {strconv.Itoa(max(limit, 1))}}, nil)
+	resp, err := c.send(life, "GET", "/events", url.Values{"snapshot": {"1"}, "limit": {strconv.Itoa(max(limit, 1))}, "payload": {strconv.Itoa(payload)}}, nil)
 	if err != nil {
 		end()
 		return nil, nil, errors.Join(ctx.Err(), err)

@@ -74,7 +74,7 @@ func init() {
 			return s.e.Room(r.Context(), q["room"])
 		}},
 		{method: "GET", path: "/v1/connections", takes: ofRoom, answer: connections},
-		{method: "GET", path: "/v1/events", takes: []string{"limit", "snapshot", "past", "logs", "follow"}, stream: events},
+		{method: "GET", path: "/v1/events", takes: []string{"limit", "snapshot", "past", "logs", "follow", "payload"}, stream: events},
 		{method: "GET", path: "/v1/kv", needs: ofRoom, takes: []string{"key", "prefix", "after", "limit"}, answer: keys},
 		{method: "PUT", path: "/v1/kv", needs: []string{"room", "key"}, answer: act(func(s *Server, r *http.Request, q parameters) error {
 			value, err := body(r)
@@ -231,12 +231,16 @@ const defaultLimit = 1 << 14
 func events(s *Server, w http.ResponseWriter, r *http.Request, q parameters) {
 	limit, err := q.number("limit")
 	past, err2 := q.number("past")
-	if err = errors.Join(err, err2); err != nil {
+	payload, err3 := q.number("payload")
+	if err = errors.Join(err, err2, err3); err != nil {
 		fail(w, err)
 		return
 	}
 	if limit == 0 {
 		limit = defaultLimit
+	}
+	if k, ok := s.e.(keeper); ok && payload > 0 {
+		defer k.KeepPayloads(min(payload, maxBody))()
 	}
 	snap, feed, err := s.e.Follow(r.Context(), min(limit, 1<<20))
 	if err != nil {
@@ -279,6 +283,11 @@ func events(s *Server, w http.ResponseWriter, r *http.Request, q parameters) {
 			fmt.Fprintf(out, "{\"type\":%q,\"events\":%d}\n", typeLost, lost)
 		}
 	}
+}
+
+// keeper is an emulator whose events can show more of each message.
+type keeper interface {
+	KeepPayloads(n int) (end func())
 }
 
 // lines writes events as lines.

@@ -12,7 +12,9 @@ type Snapshot struct {
 	Offset     time.Duration `json:"offset_ns,omitempty"` // how far the rooms' clock is ahead of the wall's
 	Manual     bool          `json:"manual,omitempty"`    // it stands still until advanced
 	URL        string        `json:"url,omitempty"`
-	State      string        `json:"state,omitempty"` // directory of the rooms' databases
+	State      string        `json:"state,omitempty"`  // directory of the rooms' databases
+	Source     string        `json:"source,omitempty"` // directory of the server's code
+	Flags      []string      `json:"flags,omitempty"`  // of party dev, those that say how rooms behave
 	Generation Generation    `json:"generation"`
 	Classes    []ReadyClass  `json:"classes"`
 	Rooms      []Room        `json:"rooms"` // by name
