@@ -63,7 +63,7 @@ func TestAGuestEndsWithAnEmulatorThatIsKilled(t *testing.T) {
 				t.Fatal(err)
 			}
 			cmd := exec.Command(self)
-			cmd.Env = append(os.Environ(), roleVariable+"=emulator", detailVariable+"="+app, beaconVariable+"="+ln.Addr().String())
+			cmd.Env = append(os.Environ(), roleVariable+"=emulator", detailVariable+"="+app, beaconVariable+"="+ln.Addr().String(), "TMPDIR="+dir) // it is killed, and leaves its state there
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
