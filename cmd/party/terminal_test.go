@@ -99,7 +99,7 @@ func inTerminal(t testing.TB, dir string, w, h int, env []string, args ...string
 			_ = c.cmd.Process.Kill()
 			<-c.exited
 		}
-		_ = c.screen.Close()
+		_ = c.screen.InputPipe().(io.Closer).Close() // its Close may not be called while it is read
 		_ = c.pty.Close()
 		reading.Wait()
 		if t.Failed() {
