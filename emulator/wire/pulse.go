@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -11,6 +12,7 @@ import (
 // more than the turn (it wakes the thread that waits for the network).
 type Pulse struct {
 	beat  func()
+	made  sync.Once // timer: where it is never used there is none
 	timer *time.Timer
 	on    atomic.Bool
 	used  atomic.Bool // since the last beat
@@ -25,10 +27,7 @@ const (
 
 // NewPulse returns a pulse that calls beat; it does not beat yet.
 func NewPulse(beat func()) *Pulse {
-	p := &Pulse{beat: beat}
-	p.timer = time.AfterFunc(time.Hour, p.tick)
-	p.timer.Stop()
-	return p
+	return &Pulse{beat: beat}
 }
 
 // Use starts the pulse or keeps it going.
@@ -37,6 +36,10 @@ func (p *Pulse) Use() {
 		p.used.Store(true)
 	}
 	if !p.on.Load() && p.on.CompareAndSwap(false, true) && !p.ended.Load() {
+		p.made.Do(func() {
+			p.timer = time.AfterFunc(time.Hour, p.tick)
+			p.timer.Stop()
+		})
 		p.timer.Reset(beatEvery)
 	}
 }
@@ -64,5 +67,8 @@ func (p *Pulse) tick() {
 // Stop ends it.
 func (p *Pulse) Stop() {
 	p.ended.Store(true)
-	p.timer.Stop()
+	p.made.Do(func() {})
+	if p.timer != nil {
+		p.timer.Stop()
+	}
 }
