@@ -209,7 +209,7 @@ const shownEvents = 12
 
 // explain is an error with what happened last in the rooms that it may be about.
 func (s *session) explain(err error) string {
-	text := err.Error()
+	text := narrow(err.Error(), 2000)
 	if isMisuse(err) {
 		return text
 	}
@@ -227,9 +227,10 @@ func (s *session) explain(err error) string {
 		}
 		line := h.Time.UTC().Format("15:04:05.000") + " "
 		if h.Room != "" {
-			line += h.Room + " "
+			line += narrow(h.Room, 100) + " "
 		}
-		lines = append(lines, "  "+line+strings.ReplaceAll(strings.TrimRight(inspect.Text(e), "\n"), "\n", "\n      "))
+		line += strings.ReplaceAll(strings.TrimRight(inspect.Text(e), "\n"), "\n", "\n      ")
+		lines = append(lines, "  "+narrow(line, 300))
 	}
 	if len(lines) == 0 {
 		return text
@@ -240,4 +241,15 @@ func (s *session) explain(err error) string {
 		b.WriteString("\n" + lines[i])
 	}
 	return b.String()
+}
+
+// narrow cuts lines that have more than most bytes.
+func narrow(text string, most int) string {
+	lines := strings.Split(text, "\n")
+	for i, l := range lines {
+		if len(l) > most {
+			lines[i] = fmt.Sprintf("%s... (%d bytes)", strings.ToValidUTF8(l[:most], ""), len(l))
+		}
+	}
+	return strings.Join(lines, "\n")
 }
