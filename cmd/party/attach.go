@@ -39,6 +39,7 @@ may look at one emulator. Leaving it leaves the emulator running.`,
 				return err
 			}
 			defer c.Close()
+			defer startGuard()()
 			err = tui.Run(cmd.Context(), tui.Options{Emulator: c, Name: attachedName(socket), Attached: true, ASCII: ascii})
 			if err == nil {
 				fmt.Fprintln(cmd.OutOrStdout(), "left; the emulator goes on")

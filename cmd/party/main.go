@@ -71,7 +71,7 @@ func rootCommand() *cobra.Command {
 		root.AddCommand(cmd)
 	}
 	root.AddCommand(controlCommands()...)
-	root.AddCommand(versionCommand(), completionCommand())
+	root.AddCommand(versionCommand(), completionCommand(), guardCommand())
 	return root
 }
 

@@ -56,9 +56,11 @@ type dashboard struct {
 func startDashboard(e inspect.Emulator, rec tui.Recorder, dir string, ascii bool, left func()) *dashboard {
 	ctx, cancel := context.WithCancel(context.Background())
 	d := &dashboard{cancel: cancel, notes: make(chan string, 16), ended: make(chan struct{})}
+	release := startGuard()
 	go func() {
 		defer left()
 		defer close(d.ended)
+		defer release()
 		d.err = tui.Run(ctx, tui.Options{Emulator: e, Recorder: rec, Name: nameOf(dir), ASCII: ascii, Notes: d.notes})
 	}()
 	return d

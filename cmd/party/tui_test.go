@@ -186,3 +186,33 @@ func TestNoDashboardWhereItDoesNotFit(t *testing.T) {
 		t.Errorf("it says %q", said)
 	}
 }
+
+func TestTheTerminalIsGivenBackWhateverEndsTheTool(t *testing.T) {
+	t.Parallel()
+	fixture := filepath.Join(repo(t), "fixtures", "chat")
+	for name, tt := range map[string]struct {
+		signal syscall.Signal
+		says   string
+	}{
+		"killed":      {syscall.SIGKILL, "party was killed"},
+		"with stacks": {syscall.SIGQUIT, "party had a bug; this is where:"}, // the runtime writes them as it does for a panic
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := inTerminal(t, t.TempDir(), 100, 24, nil, "dev", "--port", "0", fixture)
+			c.sees("Ready. No room exists yet")
+			if err := c.cmd.Process.Signal(tt.signal); err != nil {
+				t.Fatal(err)
+			}
+			<-c.exited
+			c.untilAfterExit(tt.says, func() bool { return strings.Contains(string(c.output), tt.says) })
+			if tt.signal == syscall.SIGQUIT {
+				c.untilAfterExit("the stacks", func() bool {
+					_, after, _ := strings.Cut(string(c.output), tt.says)
+					return strings.Contains(after, "goroutine ") && strings.Contains(after, "tui.Run")
+				})
+			}
+			c.restored()
+		})
+	}
+}
