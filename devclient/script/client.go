@@ -129,14 +129,11 @@ func (s *session) options(a *arguments) (devclient.Options, error) {
 		o.Query.Add(k, v)
 	}
 	for _, kv := range a.values["-header"] {
-		k, v, ok := strings.Cut(kv, "=")
-		if !ok {
-			k, v, ok = strings.Cut(kv, ":")
-		}
-		if !ok {
+		i := strings.IndexAny(kv, "=:") // as -H of http, too
+		if i < 0 {
 			return o, s.misuse("-header %s: write K=V", kv)
 		}
-		o.Header.Add(strings.TrimSpace(k), strings.TrimSpace(v))
+		o.Header.Add(strings.TrimSpace(kv[:i]), strings.TrimSpace(kv[i+1:]))
 	}
 	return o, nil
 }
