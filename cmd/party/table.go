@@ -166,6 +166,9 @@ func sizeText(n int64) string {
 
 // span is a duration for people: its two largest parts.
 func span(d time.Duration) string {
+	if d >= 10*time.Second {
+		d = d.Round(time.Second)
+	}
 	switch d = max(d, 0); {
 	case d < time.Second:
 		return d.Round(time.Millisecond).String()

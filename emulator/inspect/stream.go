@@ -36,13 +36,17 @@ func Marshal(e Event) ([]byte, error) {
 		c.Answer.fill()
 		e = &c
 	}
-	b, err := json.Marshal(e)
-	if err != nil {
+	var b bytes.Buffer
+	b.WriteString(`{"type":"` + e.Type() + `",`)
+	head := b.Len()
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // URLs are to be read
+	if err := enc.Encode(e); err != nil {
 		return nil, err
 	}
-	typ, _ := json.Marshal(e.Type())
-	head := append([]byte(`{"type":`), typ...)
-	return append(append(head, ','), b[1:]...), nil
+	line := b.Bytes()
+	copy(line[head:], line[head+1:]) // the object's own brace
+	return line[:len(line)-2], nil   // and the end of the line
 }
 
 // Payload copies the start of a message: PayloadKept bytes, or more where
