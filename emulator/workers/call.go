@@ -6,14 +6,13 @@ import (
 	"encoding/base64"
 	"fmt"
 	"syscall/js"
-	"time"
 
 	"github.com/goparty/party/emulator/wire"
 )
 
 // call is a wait of the guest for another room.
 type call struct {
-	wait *time.Timer
+	wait *timer
 	then func(*wire.Result) // nil: the guest waits
 }
 
@@ -40,7 +39,7 @@ func (h *host) result(m *wire.Result) {
 		return
 	}
 	delete(h.calls, m.ID)
-	c.wait.Stop()
+	c.wait.stop()
 	h.unwait(m.ID)
 	if c.then != nil {
 		c.then(m)
@@ -55,7 +54,7 @@ func (h *host) cancelCall(id uint64) bool {
 		return false
 	}
 	delete(h.calls, id)
-	c.wait.Stop()
+	c.wait.stop()
 	h.unwait(id)
 	return true
 }

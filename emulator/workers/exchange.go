@@ -33,7 +33,7 @@ type serve struct {
 	reading   bool // a share was asked for
 	pending   []*wire.Chunk
 	unacked   int
-	wait      *time.Timer
+	wait      *timer
 	responded bool
 }
 
@@ -120,7 +120,7 @@ func (s *serve) chunk(data []byte, end bool, err string) {
 
 func (s *serve) stopWait() {
 	if s.wait != nil {
-		s.wait.Stop()
+		s.wait.stop()
 	}
 }
 
@@ -259,7 +259,7 @@ func failureText(f *wire.Failure) string {
 type fetch struct {
 	h      *host
 	stream uint64
-	wait   *time.Timer // for the head
+	wait   *timer // for the head
 
 	headed  bool
 	reading bool
@@ -312,7 +312,7 @@ func (h *host) address(q wire.Request) string {
 
 func (f *fetch) head(status int, header http.Header, body bool) {
 	f.headed = true
-	f.wait.Stop()
+	f.wait.stop()
 	f.h.unwait(fetchID | f.stream)
 	f.ended = !body
 	f.h.guest.Handle(&wire.Response{Stream: f.stream, Status: status, Header: header, End: !body})
@@ -380,7 +380,7 @@ func (f *fetch) cancel() {
 
 func (f *fetch) forget() {
 	if f.wait != nil {
-		f.wait.Stop()
+		f.wait.stop()
 	}
 	f.h.unwait(fetchID | f.stream)
 	delete(f.h.fetches, f.stream)

@@ -27,6 +27,9 @@ type host struct {
 	fetches map[uint64]*fetch
 	calls   map[uint64]*call
 
+	timers    map[uint64]func()
+	lastTimer uint64
+
 	mu    sync.Mutex
 	box   []func()
 	owned bool
@@ -42,6 +45,7 @@ func Run(p guest.Program) {
 	h := &host{
 		shim: shim, guest: guest.New(p),
 		serves: map[uint64]*serve{}, fetches: map[uint64]*fetch{}, calls: map[uint64]*call{},
+		timers: map[uint64]func(){},
 	}
 	h.guest.Connect(wire.NewPipe(h.handle, func() {}, func() {}), &wire.Welcome{Generation: 1, Env: variables(shim.Get("env"))})
 	on := js.Global().Get("Object").New()
@@ -110,6 +114,13 @@ func (h *host) listen(on js.Value) {
 			s.chunk(data, end, err)
 		} else if f := h.fetches[stream]; f != nil {
 			f.chunk(data, end, err)
+		}
+	})
+	h.hear(on, "due", func(a []js.Value) {
+		id := uint64(a[0].Int())
+		if f := h.timers[id]; f != nil {
+			delete(h.timers, id)
+			f()
 		}
 	})
 	h.hear(on, "ack", func(a []js.Value) {
@@ -211,7 +222,25 @@ func (h *host) release(id uint64) {
 	}
 }
 
+// timer is one of the engine's. Those of the Go runtime cannot be taken back,
+// and the engine lets no room sleep that has one.
+type timer struct {
+	h  *host
+	id uint64
+}
+
 // after calls f in the mailbox's turn once d has passed.
-func (h *host) after(d time.Duration, f func()) *time.Timer {
-	return time.AfterFunc(d, func() { h.post(f) })
+func (h *host) after(d time.Duration, f func()) *timer {
+	h.lastTimer++
+	t := &timer{h, h.lastTimer}
+	h.timers[t.id] = f
+	h.shim.Call("timer", t.id, float64((d+time.Millisecond-1)/time.Millisecond))
+	return t
+}
+
+func (t *timer) stop() {
+	if t.h.timers[t.id] != nil {
+		delete(t.h.timers, t.id)
+		t.h.shim.Call("stopTimer", t.id)
+	}
 }

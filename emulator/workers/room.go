@@ -30,14 +30,13 @@ type room struct {
 	queue             []*event // turns that have not begun
 	running           *event
 	number            uint64 // of the turn that runs, or ran last
-	overdue           *time.Timer
 	props             []byte
 
 	conns []*conn
 	byKey map[uint64]*conn
 	last  uint64 // key
 
-	timers   map[uint64]*time.Timer
+	sleeps   map[uint64]*timer       // and AfterFuncs
 	waitsFor map[uint64]wire.Address // what the running turn waits for, by call
 	probes   uint64
 }
@@ -62,7 +61,7 @@ func (h *host) makeRoom(p guest.Program) error {
 	r := &room{
 		host: h, id: h.shim.Get("id").String(), limit: turnLimit,
 		address: wire.Address{Binding: h.shim.Get("binding").String(), Jurisdiction: h.shim.Get("jurisdiction").String()},
-		byKey:   map[uint64]*conn{}, timers: map[uint64]*time.Timer{}, waitsFor: map[uint64]wire.Address{},
+		byKey:   map[uint64]*conn{}, sleeps: map[uint64]*timer{}, waitsFor: map[uint64]wire.Address{},
 	}
 	i := slices.IndexFunc(p.Classes, func(c guest.Class) bool { return c.Binding == r.address.Binding })
 	if i < 0 {
@@ -84,6 +83,9 @@ func (h *host) makeRoom(p guest.Program) error {
 
 func (r *room) listen(on js.Value) {
 	r.hear(on, "connect", r.connect)
+	r.hear(on, "overdue", func([]js.Value) {
+		r.abort(fmt.Sprintf("a turn took longer than %s (PARTY_TURN_LIMIT sets another limit)", r.limit))
+	})
 	r.hear(on, "message", r.message)
 	r.hear(on, "closed", func(a []js.Value) {
 		r.closed(a[0].Int(), uint64(a[1].Int()), a[2].Int(), a[3].String(), a[4].Bool())
@@ -157,11 +159,7 @@ func (r *room) pump() {
 	}
 	r.number++
 	number := r.number
-	r.overdue = r.after(r.limit, func() {
-		if r.number == number && (r.running != nil || r.starting) {
-			r.abort(fmt.Sprintf("a turn took longer than %s (PARTY_TURN_LIMIT sets another limit)", r.limit))
-		}
-	})
+	r.shim.Call("turn", float64(r.limit/time.Millisecond))
 	if !r.started {
 		r.starting = true
 		if r.address.Name == "" {
@@ -191,7 +189,7 @@ func (r *room) ended(m *wire.Done) {
 	if m.Turn != r.number {
 		return
 	}
-	r.overdue.Stop()
+	r.shim.Call("turn", 0)
 	clear(r.waitsFor)
 	if r.starting {
 		r.starting = false
@@ -283,7 +281,7 @@ func (r *room) operate(m wire.Message) {
 // timer calls f after d and keeps the room awake until then.
 func (r *room) timer(id uint64, d time.Duration, f func()) {
 	r.hold(id, false)
-	r.timers[id] = r.after(d, func() {
+	r.sleeps[id] = r.after(d, func() {
 		if r.stopTimer(id) {
 			f()
 		}
@@ -291,12 +289,12 @@ func (r *room) timer(id uint64, d time.Duration, f func()) {
 }
 
 func (r *room) stopTimer(id uint64) bool {
-	t := r.timers[id]
+	t := r.sleeps[id]
 	if t == nil {
 		return false
 	}
-	t.Stop()
-	delete(r.timers, id)
+	t.stop()
+	delete(r.sleeps, id)
 	r.release(id)
 	return true
 }

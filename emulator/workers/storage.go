@@ -245,7 +245,9 @@ func (s *storage) savepoint(m *wire.Savepoint) error {
 		go func() {
 			within := js.FuncOf(func(js.Value, []js.Value) any {
 				close(opened)
-				return <-p.end
+				undo := <-p.end
+				s.Call("ending")
+				return undo
 			})
 			defer within.Release()
 			s.Call("transaction", within)

@@ -14,7 +14,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"text/template"
 
 	"github.com/goparty/party/emulator/wire"
@@ -51,8 +50,8 @@ var shim embed.FS
 // Most is how many bytes a worker may have, compressed, on the platform's free
 // plan, and on the paid one.
 const (
-	MostFree = 3 << 20
-	MostPaid = 10 << 20
+	MostFree = 3_000_000
+	MostPaid = 10_000_000
 )
 
 // Write compiles the program and writes the bundle. What was there before is
@@ -85,18 +84,27 @@ func Write(ctx context.Context, b Builder, o Options) (*Bundle, error) {
 			return nil, err
 		}
 	}
-	uploaded := []string{"app.wasm"}
-	for name := range files {
-		if strings.HasSuffix(name, ".js") {
-			uploaded = append(uploaded, name)
-		}
+	weight, err := Weigh(o.Out)
+	if err != nil {
+		return nil, err
 	}
-	for _, name := range uploaded {
-		if err := done.weigh(filepath.Join(o.Out, name)); err != nil {
+	done.Size, done.Zipped = weight.Size, weight.Zipped
+	return done, nil
+}
+
+// Weigh says how large what is uploaded of a bundle is.
+func Weigh(dir string) (*Bundle, error) {
+	uploaded, err := filepath.Glob(filepath.Join(dir, "*.js"))
+	if err != nil {
+		return nil, err
+	}
+	b := &Bundle{}
+	for _, path := range append(uploaded, filepath.Join(dir, "app.wasm")) {
+		if err := b.weigh(path); err != nil {
 			return nil, err
 		}
 	}
-	return done, nil
+	return b, nil
 }
 
 // scripts are the files around the program.

@@ -100,9 +100,14 @@ func StartEngine(ctx context.Context, o EngineOptions) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Beside the bundle's files, since it names them.
-	path := filepath.Join(o.Bundle, "workerd.capnp")
-	if err := os.WriteFile(path, config, 0o644); err != nil {
+	// Beside the bundle's files, since it names them; the engine reads it once.
+	file, err := os.CreateTemp(o.Bundle, "workerd-*.capnp")
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(file.Name())
+	_, err = file.Write(config)
+	if err = errors.Join(err, file.Close()); err != nil {
 		return nil, err
 	}
 	reports, control, err := os.Pipe()
@@ -111,7 +116,7 @@ func StartEngine(ctx context.Context, o EngineOptions) (*Engine, error) {
 	}
 	defer reports.Close()
 	e := &Engine{exited: make(chan struct{}), output: &tail{line: o.Line}}
-	e.cmd = exec.Command(o.Path, "serve", "--control-fd=3", path, "config")
+	e.cmd = exec.Command(o.Path, "serve", "--control-fd=3", file.Name(), "config")
 	e.cmd.ExtraFiles = []*os.File{control}
 	e.cmd.WaitDelay = time.Second
 	out, err := e.cmd.StdoutPipe()
@@ -208,7 +213,7 @@ func engineConfig(o EngineOptions, state string) ([]byte, error) {
 	f(`const config :Workerd.Config = (`)
 	f(`  services = [`)
 	f(`    (name = "main", worker = .app),`)
-	f(`    (name = "internet", network = (allow = ["public", "private"], tlsOptions = (trustBrowserCas = true))),`)
+	f(`    (name = "internet", network = (allow = ["public", "private", "local"], tlsOptions = (trustBrowserCas = true))),`)
 	f(`    (name = "state", disk = (path = %q, writable = true)),`, state)
 	f(`  ],`)
 	f(`  sockets = [(name = "http", address = %q, http = (), service = "main")],`, o.Address)

@@ -56,7 +56,7 @@ export class Handler {
     const id = ++this.#last;
     const stream = id * 2;
     if (request.body) this.#streams.source(stream, request.body);
-    request.signal?.addEventListener("abort", () => on.reset(stream));
+    if (request.headers.get("upgrade") === null) request.signal?.addEventListener("abort", () => on.reset(stream));
     on.request(id, request.method, request.url, flat(request.headers), request.body !== null, null, null);
   }
 

@@ -25,10 +25,30 @@ export class Program {
     const ready = new Promise((resolve, reject) => { settle = { resolve, reject }; });
     ready.catch(() => {}); // whoever waits for it hears of it
     this.ready = ready;
-    party.ready = on => {
+    party.ready = told => {
       clearTimeout(limit);
+      const on = {};
+      for (const name of Object.keys(told)) {
+        on[name] = (...args) => {
+          told[name](...args);
+          this.timers.afterRun();
+        };
+      }
       this.ready = on;
       settle.resolve(on);
+    };
+    const due = new Map();
+    party.timer = (id, ms) => {
+      const most = 2 ** 31 - 1; // of the engine
+      due.set(id, setTimeout(() => {
+        due.delete(id);
+        if (ms > most) party.timer(id, ms - most);
+        else this.ready.due(id);
+      }, Math.min(ms, most)));
+    };
+    party.stopTimer = id => {
+      clearTimeout(due.get(id));
+      due.delete(id);
     };
     const print = text => {
       this.#last.push(text);
@@ -62,54 +82,75 @@ export class Program {
   get memory() { return this.#instance.exports.mem.buffer.byteLength; }
 }
 
-// Timers are those of the Go runtime. While they rest they are kept, and none
-// fires.
+// Timers are those of the Go runtime, which sets one when all goroutines wait.
+// While they rest they are kept, and none fires.
 class Timers {
+  beforeWait = () => {}; // called with each
+  afterRun = () => {}; // called when all goroutines wait again
   #all = new Map();
   #last = 0;
   #resting = false;
+  #idleSince; // undefined: something else keeps the room awake
   #rest;
 
   set = (f, ms) => {
+    this.beforeWait();
     const id = ++this.#last;
     const timer = { f, due: Date.now() + ms };
     this.#all.set(id, timer);
     if (!this.#resting) this.#arm(id, timer);
+    this.#restSoon();
     return id;
   };
 
   clear = id => {
     clearTimeout(this.#all.get(id)?.real);
-    this.#all.delete(id);
+    this.#remove(id);
   };
 
   #arm(id, timer) {
     timer.real = setTimeout(() => {
-      this.#all.delete(id);
+      this.#remove(id);
       timer.f();
+      this.afterRun();
     }, Math.max(0, timer.due - Date.now()));
   }
 
+  #remove(id) {
+    this.#all.delete(id);
+    if (this.#all.size === 0) this.#restNot();
+  }
+
+  // idle says that nothing else keeps the room awake.
+  idle() {
+    this.#idleSince ??= Date.now();
+    this.#restSoon();
+  }
+
+  // wake says that something does.
+  wake() {
+    this.#idleSince = undefined;
+    this.#restNot();
+    if (!this.#resting) return;
+    this.#resting = false;
+    for (const [id, timer] of this.#all) this.#arm(id, timer);
+  }
+
   rest() {
+    this.#restNot();
     this.#resting = true;
     for (const timer of this.#all.values()) clearTimeout(timer.real);
   }
 
-  restSoon() {
-    if (this.#all.size > 0 && !this.#rest) {
-      this.#rest = setTimeout(() => {
-        this.#rest = undefined;
-        this.rest();
-      }, restAfter);
-    }
+  // The wait for the rest is a timer itself, so there must be none without need.
+  #restSoon() {
+    if (this.#idleSince === undefined || this.#resting || this.#rest !== undefined || this.#all.size === 0) return;
+    this.#rest = setTimeout(() => this.rest(), Math.max(0, this.#idleSince + restAfter - Date.now()));
   }
 
-  wake() {
+  #restNot() {
     clearTimeout(this.#rest);
     this.#rest = undefined;
-    if (!this.#resting) return;
-    this.#resting = false;
-    for (const [id, timer] of this.#all) this.#arm(id, timer);
   }
 }
 

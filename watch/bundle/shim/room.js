@@ -29,17 +29,23 @@ export function roomClass(binding) {
   };
 }
 
+const waited = "a turn waited within a Transaction, where storage alone may be used: nothing else can happen meanwhile on this engine";
+
 class Room {
   #ctx;
+  #binding;
   #program;
   #pending = new Map(); // events that the program has not answered
   #last = 0;
   #holds = new Map();
   #streams;
   #name;
+  #limit = 0;
+  #overdue;
 
   constructor(ctx, env, binding) {
     this.#ctx = ctx;
+    this.#binding = binding;
     this.#name = ctx.id.name;
     const on = () => this.#program.ready;
     this.#streams = new Streams(on);
@@ -59,6 +65,7 @@ class Room {
       abort: reason => ctx.abort(new Error(reason)),
       done: (id, value) => this.#settle(id, p => p.resolve(value)),
       fail: (id, text) => this.#settle(id, p => p.reject(new Error(text))),
+      turn: limit => this.#turn(limit),
       hold: (id, work) => this.#hold(id, work),
       release: id => this.#release(id),
       respond: (id, stream, status, head, body, whole) => this.#respond(id, stream, status, head, body, whole),
@@ -70,17 +77,28 @@ class Room {
     party.refuse = (id, text) => this.#settle(id, p => p.resolve(sockets.refusal(text)));
     party.autoRespond = (request, response) => sockets.autoRespond(request, response);
     party.database = database;
-    this.#program = new Program(party, text => console.error(`[${this.#title(binding)}] ${text}`), error => {
-      console.error(`[${this.#title(binding)}] ${error.message}; the room starts again with its next event`);
-      ctx.abort(error);
+    this.#program = new Program(party, text => console.error(`[${this.#title()}] ${text}`), error => {
+      this.#reset(database.mustNotWait ? waited : error.message);
     });
-    this.binding = binding;
+    this.#program.timers.afterRun = () => {
+      if (this.#limit > 0) this.#overdue ??= setTimeout(() => this.#program.ready.overdue(), this.#limit);
+    };
+    this.#program.timers.beforeWait = () => {
+      if (database.mustNotWait) this.#reset(waited);
+    };
   }
 
-  #title(binding) { return `${binding}/${this.#name ?? "?"}`; }
+  #title() { return `${this.#binding}/${this.#name ?? "?"}`; }
+
+  // reset drops what is not committed and cuts every connection. It does not
+  // return.
+  #reset(why) {
+    console.error(`[${this.#title()}] ${why}; the room starts again with its next event`);
+    this.#ctx.abort(new Error(why));
+  }
 
   #log(level, text) {
-    const line = `[${this.#title(this.binding)}] ${text}`;
+    const line = `[${this.#title()}] ${text}`;
     if (level >= 8) console.error(line);
     else if (level >= 4) console.warn(line);
     else if (level >= 0) console.log(line);
@@ -129,6 +147,14 @@ class Room {
     this.#restIfIdle();
   }
 
+  // turn begins a turn, which may take so many milliseconds, or with 0 ends it.
+  // Most have ended before anybody could look.
+  #turn(limit) {
+    this.#limit = limit;
+    clearTimeout(this.#overdue);
+    this.#overdue = undefined;
+  }
+
   // hold keeps the room awake: for a timer, or as work that the engine is told of.
   #hold(id, work) {
     let done;
@@ -146,7 +172,7 @@ class Room {
   // Timers of goroutines that nobody waits for must not keep a room awake for
   // ever.
   #restIfIdle() {
-    if (this.#pending.size === 0 && this.#holds.size === 0 && this.#streams.open === 0) this.#program.timers.restSoon();
+    if (this.#pending.size === 0 && this.#holds.size === 0 && this.#streams.open === 0) this.#program.timers.idle();
   }
 
   fetch(request) {

@@ -40,7 +40,7 @@ export class Sockets {
     const [client, server] = Object.values(new WebSocketPair());
     if (hibernates) {
       this.#ctx.acceptWebSocket(server, tags);
-      server.serializeAttachment(attached);
+      server.serializeAttachment(attached.buffer);
     } else {
       server.binaryType = "arraybuffer";
       server.accept({ allowHalfOpen: true });
@@ -90,7 +90,7 @@ export class Sockets {
     }
   }
 
-  attach(key, attached) { this.#byKey.get(key)?.serializeAttachment(attached); }
+  attach(key, attached) { this.#byKey.get(key)?.serializeAttachment(attached.buffer); }
 
   forget(key) {
     this.#open.delete(key);
@@ -133,7 +133,7 @@ export class Sockets {
 
 function attachment(socket) {
   const attached = socket.deserializeAttachment();
-  return attached instanceof ArrayBuffer ? new Uint8Array(attached) : null;
+  return attached instanceof ArrayBuffer ? new Uint8Array(attached) : null; // null: not ours
 }
 
 function upgraded(client, protocol) {

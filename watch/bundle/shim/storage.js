@@ -9,6 +9,8 @@ export class Database {
   #on;
   #name; // where the room's own name lies
   #cursors = new Map();
+  #open = 0; // transactions
+  #ending = false;
 
   constructor(ctx, on, name) {
     this.#storage = ctx.storage;
@@ -77,14 +79,24 @@ export class Database {
 
   size = () => this.#storage.sql.databaseSize;
 
-  // transaction runs f, which says whether to undo what it did.
+  // transaction runs f, which says whether to undo what it did. It calls ending
+  // before it returns; until then nobody may wait, since nothing that could end
+  // the wait can happen within f.
   transaction = f => {
+    this.#open++;
     try {
       this.#storage.transactionSync(() => { if (f()) throw undo; });
     } catch (error) {
       if (error !== undo) throw error;
+    } finally {
+      this.#open--;
+      this.#ending = false;
     }
   };
+
+  ending = () => { this.#ending = true; };
+
+  get mustNotWait() { return this.#open > 0 && !this.#ending; }
 
   // query runs SQL and returns its first rows, encoded, or an error's text.
   query = (number, text, bindings, most, bytes) => {
