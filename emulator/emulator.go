@@ -416,8 +416,8 @@ func (e *Emulator) parse(name string) (wire.Address, error) {
 	return wire.Address{Binding: binding, Name: room, Jurisdiction: jurisdiction}, nil
 }
 
-// errNothing is what forcing an instance out of a cold room answers.
-var errNothing = errors.New("the room is not in memory")
+// ErrAsleep is what forcing an instance out of a room without one answers.
+var ErrAsleep = errors.New("the room is not in memory")
 
 // Hibernate drops a room's memory and keeps its connections. It refuses, with
 // the reasons, a room that could not hibernate by itself, unless forced. A room
@@ -440,7 +440,7 @@ func (e *Emulator) Hibernate(ctx context.Context, name string, force bool) error
 func (e *Emulator) Evict(ctx context.Context, name string) error {
 	return e.force(ctx, name, func(r *room) error {
 		if r.inst == nil {
-			return fmt.Errorf("%s: %w", r.name, errNothing)
+			return fmt.Errorf("%s: %w", r.name, ErrAsleep)
 		}
 		r.evict("asked for", true)
 		return nil
@@ -452,7 +452,7 @@ func (e *Emulator) Evict(ctx context.Context, name string) error {
 func (e *Emulator) Abort(ctx context.Context, name string) error {
 	return e.force(ctx, name, func(r *room) error {
 		if r.inst == nil && len(r.conns) == 0 {
-			return fmt.Errorf("%s: %w", r.name, errNothing)
+			return fmt.Errorf("%s: %w", r.name, ErrAsleep)
 		}
 		r.abort("asked for", true)
 		return nil

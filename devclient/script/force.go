@@ -2,6 +2,7 @@ package script
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/goparty/party/emulator"
@@ -37,7 +38,16 @@ func (s *session) evict(_ bool, args []string) error {
 	if err != nil {
 		return err
 	}
-	return server.em.Evict(s.runner.ctx, room)
+	return awakeOnly(server.em.Evict(s.runner.ctx, room))
+}
+
+// awakeOnly takes it for done where there was nothing to drop any more, as
+// hibernate does: the room is as it was asked to be.
+func awakeOnly(err error) error {
+	if errors.Is(err, emulator.ErrAsleep) {
+		return nil
+	}
+	return err
 }
 
 func (s *session) abort(_ bool, args []string) error {
@@ -45,7 +55,7 @@ func (s *session) abort(_ bool, args []string) error {
 	if err != nil {
 		return err
 	}
-	return server.em.Abort(s.runner.ctx, room)
+	return awakeOnly(server.em.Abort(s.runner.ctx, room))
 }
 
 func (s *session) fire(_ bool, args []string) error {
