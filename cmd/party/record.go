@@ -83,7 +83,11 @@ func (r *reach) record(cmd *cobra.Command, file string, span time.Duration) erro
 		return err
 	}
 	rec := script.NewRecorder(script.RecordOptions{Snapshot: s, Connections: conns, Dir: dir, Flags: s.Flags})
-	fmt.Fprintf(cmd.ErrOrStderr(), "recording to %s; Ctrl-C ends it\n", file)
+	said := cmd.OutOrStdout()
+	if r.json {
+		said = cmd.ErrOrStderr()
+	}
+	fmt.Fprintf(said, "recording to %s; Ctrl-C ends it\n", file)
 	for {
 		var events []inspect.Event
 		var lost uint64

@@ -165,7 +165,16 @@ func (w *writer) write() {
 	for i, e := range w.events {
 		w.event(i, e)
 	}
-	slices.SortStableFunc(w.items, func(a, b item) int { return a.at - b.at })
+	// What was done stands before what came of it, though it was found later.
+	slices.SortStableFunc(w.items, func(a, b item) int {
+		if a.at != b.at || a.expect == b.expect {
+			return a.at - b.at
+		}
+		if a.expect {
+			return 1
+		}
+		return -1
+	})
 }
 
 // event adds what one event means.
@@ -212,10 +221,11 @@ func (w *writer) event(i int, e inspect.Event) {
 			w.put(i, true) // brings the clock this far
 		}
 	case *inspect.ClockMoved:
-		w.put(i, true)
+		w.put(i, false)
 	case *inspect.Crash:
 		if h.Forced {
-			w.put(i, false, "crash")
+			at, _ := w.before(i, "")
+			w.put(at, false, "crash")
 		}
 	case *inspect.GenerationStarted:
 		if e.Generation > w.r.number {
@@ -248,11 +258,36 @@ func (w *writer) forced(i int, h inspect.Header, order string) {
 		return
 	}
 	line := order + " " + quote(w.room(h.Room))
-	if w.turns[h.Room].lostAt(i) {
-		w.put(i, false, line)
+	at, lost := w.before(i, h.Room)
+	if lost {
+		w.put(at, false, line)
 	} else {
-		w.put(i, false, "idle", line)
+		w.put(at, false, "idle", line)
 	}
+}
+
+// before is where the order stands that led to event i: before the connections
+// that it cut and the turns that it lost, in a room or in all. lost is whether
+// there were any.
+func (w *writer) before(i int, room string) (at int, lost bool) {
+	for at = i; i > 0; i-- {
+		e := w.events[i-1]
+		if room != "" && inspect.Of(e).Room != room {
+			continue
+		}
+		switch e := e.(type) {
+		case *inspect.TurnLost:
+			lost = true
+		case *inspect.ConnectionClosed:
+			if e.Code != 1006 || w.turns[e.Room].closing(i-1, e.Connection) {
+				return at, lost
+			}
+		default:
+			return at, lost
+		}
+		at = i - 1
+	}
+	return at, lost
 }
 
 // turn puts down what began a turn: not messages, which have events of their own.

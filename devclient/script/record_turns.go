@@ -129,10 +129,11 @@ func (t *turns) connecting(i int) (id string, ok bool) {
 	return "", false
 }
 
-// lostAt reports whether a turn was lost just before event i.
-func (t *turns) lostAt(i int) bool {
+// closing reports whether the end of a connection at event i came behind a turn
+// for it, and not from outside.
+func (t *turns) closing(i int, id string) bool {
 	n := t.before(i)
-	return n >= 0 && t.all[n].lost && t.all[n].end == i-1
+	return n >= 0 && t.all[n].kind == "close" && t.all[n].id == id
 }
 
 // request is the turn of the request that was answered at event i: the last one
