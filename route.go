@@ -22,8 +22,8 @@ import (
 type RouteOptions struct {
 	// Prefix of room URLs, of one or several segments. "": parties.
 	Prefix string
-	// LocationHint is accepted for the sake of programs that deploy; here all
-	// rooms are in one place.
+	// LocationHint says where a room that is new should live, such as "weur".
+	// On Cloudflare's engine it is heeded; here all rooms are in one place.
 	LocationHint string
 	// Jurisdiction: the same name in another jurisdiction is another room.
 	Jurisdiction string
@@ -154,7 +154,7 @@ func forward(w http.ResponseWriter, r *http.Request, to wire.Address, lobby Lobb
 		r.Header.Set("x-partykit-props", base64.StdEncoding.EncodeToString(props))
 	}
 	if upgrade {
-		return retry(ctx, opts.Retry, to, func() error { return guest.Upgrade(ctx, to, r, props) })
+		return retry(ctx, opts.Retry, to, func() error { return guest.Upgrade(ctx, to, opts.LocationHint, r, props) })
 	}
 	body := newReplayBody(r.Body)
 	var resp *http.Response
@@ -165,7 +165,7 @@ func forward(w http.ResponseWriter, r *http.Request, to wire.Address, lobby Lobb
 			}
 			r.Body = &replay{body: body}
 		}
-		resp, err = guest.Fetch(ctx, to, r, props)
+		resp, err = guest.Fetch(ctx, to, opts.LocationHint, r, props)
 		return err
 	})
 	if err != nil {

@@ -108,7 +108,7 @@ func statusOf(err error) int {
 
 // StubOptions of [ServerByName].
 type StubOptions struct {
-	LocationHint string // accepted; here all rooms are in one place
+	LocationHint string // where a new room should live; see [RouteOptions]
 	Jurisdiction string // the same name elsewhere is another room
 	Props        any    // given to the room as JSON; see [Server.Props]
 	Retry        *RetryOptions
@@ -145,7 +145,7 @@ func ServerByName(ctx context.Context, binding, name string, opts ...StubOptions
 		return nil, err
 	}
 	s := &Stub{to: wire.Address{Binding: binding, Name: name, Jurisdiction: o.Jurisdiction}}
-	if err := retry(ctx, o.Retry, s.to, func() error { return guest.Wakeup(ctx, s.to, props) }); err != nil {
+	if err := retry(ctx, o.Retry, s.to, func() error { return guest.Wakeup(ctx, s.to, o.LocationHint, props) }); err != nil {
 		return nil, fmt.Errorf("%s: %w", s.to, err)
 	}
 	return s, nil
@@ -165,7 +165,7 @@ func (s *Stub) Fetch(r *http.Request) (*http.Response, error) {
 	if isUpgrade(r) {
 		return nil, errors.New("Fetch cannot open a WebSocket to a room: let clients connect, or use Call")
 	}
-	resp, err := guest.Fetch(r.Context(), s.to, r, nil)
+	resp, err := guest.Fetch(r.Context(), s.to, "", r, nil)
 	if err != nil {
 		return nil, fmt.Errorf("fetch from %s: %w", s.to, err)
 	}

@@ -171,7 +171,7 @@ func Call(ctx context.Context, to wire.Address, method string, args []byte) ([]b
 }
 
 // Wakeup starts a room where it is not running; OnStart has run when it returns.
-func Wakeup(ctx context.Context, to wire.Address, props []byte) error {
+func Wakeup(ctx context.Context, to wire.Address, hint string, props []byte) error {
 	g := of(ctx)
 	if g == nil {
 		return errNotRunning
@@ -181,7 +181,7 @@ func Wakeup(ctx context.Context, to wire.Address, props []byte) error {
 	}
 	in, who := caller(ctx)
 	_, err := g.ask(ctx, in, func(id uint64) wire.Message {
-		return &wire.Wakeup{ID: id, Caller: who, To: to, Props: props}
+		return &wire.Wakeup{ID: id, Caller: who, To: to, Props: props, Hint: hint}
 	})
 	return err
 }
@@ -210,7 +210,7 @@ func Log(ctx context.Context, level int, text string) {
 // Upgrade lets the WebSocket of the request that App.Handler serves in outer go
 // to a room. It returns once the connection is open, or was refused; either way
 // the request is answered unless it returns an error.
-func Upgrade(outer context.Context, to wire.Address, r *http.Request, props []byte) error {
+func Upgrade(outer context.Context, to wire.Address, hint string, r *http.Request, props []byte) error {
 	x, _ := outer.Value(exchangeKey).(*exchange)
 	if x == nil || x.instance != nil {
 		return errors.New("RouteRequest needs a request that App.Handler got: keep r's context when you make another request of it")
@@ -226,7 +226,7 @@ func Upgrade(outer context.Context, to wire.Address, r *http.Request, props []by
 	})()
 	defer context.AfterFunc(x.ctx, func() { cancel(context.Cause(x.ctx)) })()
 	_, err := x.guest.ask(ctx, nil, func(id uint64) wire.Message {
-		return &wire.Upgrade{ID: id, Stream: x.stream, To: to, Request: toWire(r, r.URL.RequestURI()), Props: props}
+		return &wire.Upgrade{ID: id, Stream: x.stream, To: to, Request: toWire(r, r.URL.RequestURI()), Props: props, Hint: hint}
 	})
 	if err == nil {
 		x.hijacked = true
@@ -301,7 +301,7 @@ func (f *fetch) cancel() {
 const inlineBody = 32 << 10
 
 // Fetch sends r to a room. Only r's method, path, query, header and body count.
-func Fetch(ctx context.Context, to wire.Address, r *http.Request, props []byte) (*http.Response, error) {
+func Fetch(ctx context.Context, to wire.Address, hint string, r *http.Request, props []byte) (*http.Response, error) {
 	g := of(ctx)
 	if g == nil {
 		return nil, errNotRunning
@@ -345,7 +345,7 @@ func Fetch(ctx context.Context, to wire.Address, r *http.Request, props []byte) 
 	g.mu.Lock()
 	g.fetching[f.stream] = f
 	g.mu.Unlock()
-	g.link.Send(&wire.Fetch{Stream: f.stream, Caller: who, To: to, Request: req, Props: props})
+	g.link.Send(&wire.Fetch{Stream: f.stream, Caller: who, To: to, Request: req, Props: props, Hint: hint})
 	g.yield()
 	if more {
 		go f.sendBody(ctx, r.Body)

@@ -137,6 +137,7 @@ type Wakeup struct {
 	Caller Caller
 	To     Address
 	Props  []byte // JSON; nil: unchanged
+	Hint   string // where a new room should live; only a deployed server heeds it
 }
 
 // Fetch sends a request to a room. Stream is of the guest's own numbering
@@ -147,6 +148,7 @@ type Fetch struct {
 	To      Address
 	Request Request
 	Props   []byte // JSON; nil: unchanged
+	Hint    string // where a new room should live; only a deployed server heeds it
 }
 
 // Upgrade lets the WebSocket of a request that App.Handler is serving go to a
@@ -157,6 +159,7 @@ type Upgrade struct {
 	To      Address
 	Request Request
 	Props   []byte // JSON; nil: unchanged
+	Hint    string // where a new room should live; only a deployed server heeds it
 }
 
 // Pong answers a [Ping].
@@ -408,6 +411,7 @@ func (m *Wakeup) fields(c *coder) {
 	m.Caller.fields(c)
 	m.To.fields(c)
 	c.bytes(&m.Props)
+	c.str(&m.Hint)
 }
 
 func (m *Fetch) fields(c *coder) {
@@ -416,6 +420,7 @@ func (m *Fetch) fields(c *coder) {
 	m.To.fields(c)
 	m.Request.fields(c)
 	c.bytes(&m.Props)
+	c.str(&m.Hint)
 }
 
 func (m *Upgrade) fields(c *coder) {
@@ -424,6 +429,7 @@ func (m *Upgrade) fields(c *coder) {
 	m.To.fields(c)
 	m.Request.fields(c)
 	c.bytes(&m.Props)
+	c.str(&m.Hint)
 }
 
 func (m *Pong) fields(*coder) {}

@@ -76,7 +76,7 @@ func (h *host) wakeup(m *wire.Wakeup) {
 		return
 	}
 	h.begin(m.ID, m.To)
-	h.shim.Call("wakeRoom", m.ID, m.To.Binding, m.To.Name, m.To.Jurisdiction, "", base64Of(m.Props), waiting)
+	h.shim.Call("wakeRoom", m.ID, m.To.Binding, m.To.Name, m.To.Jurisdiction, m.Hint, base64Of(m.Props), waiting)
 }
 
 // upgrade lets the WebSocket of a request that App.Handler serves go to a room.
@@ -97,7 +97,7 @@ func (h *host) upgrade(m *wire.Upgrade) {
 		}
 		h.guest.Handle(r)
 	}}
-	h.shim.Call("upgrade", m.ID, m.To.Binding, m.To.Name, m.To.Jurisdiction, "", h.address(m.Request), flat(m.Request.Header), base64Of(m.Props))
+	h.shim.Call("upgrade", m.ID, m.To.Binding, m.To.Name, m.To.Jurisdiction, m.Hint, h.address(m.Request), flat(m.Request.Header), base64Of(m.Props))
 }
 
 func nameTooLong(name string) string {

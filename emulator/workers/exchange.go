@@ -292,7 +292,7 @@ func (h *host) fetch(m *wire.Fetch) {
 	header := http.Header(q.Header)
 	header.Del("Host")
 	header.Del("Content-Length")
-	h.shim.Call("fetchRoom", m.Stream, m.To.Binding, m.To.Name, m.To.Jurisdiction, "", q.Method, h.address(q), flat(header), body, q.More, base64Of(m.Props), waiting)
+	h.shim.Call("fetchRoom", m.Stream, m.To.Binding, m.To.Name, m.To.Jurisdiction, m.Hint, q.Method, h.address(q), flat(header), body, q.More, base64Of(m.Props), waiting)
 }
 
 // address is the URL under which a room sees a request.
