@@ -18,6 +18,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/goparty/party/devclient"
+	"github.com/goparty/party/emulator/inspect"
 )
 
 func connectCommand() *cobra.Command {
@@ -208,7 +209,7 @@ func (t *talk) line(ctx context.Context, text string) error {
 		if err := t.c.Ping(ctx); err != nil {
 			return err
 		}
-		t.note("pong after %s", span(time.Since(began)))
+		t.note("pong after %s", inspect.Span(time.Since(began)))
 		return nil
 	case "help":
 		t.note("/close [CODE [REASON]]  /drop  /binary HEX  /ping  //text for a line with a slash; Ctrl-D closes")
@@ -248,7 +249,10 @@ func (t *talk) interactive(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = term.Restore(in, before) }()
+	defer func() {
+		fmt.Fprint(os.Stdout, "\r\x1b[K") // the prompt
+		_ = term.Restore(in, before)
+	}()
 	screen := term.NewTerminal(struct {
 		io.Reader
 		io.Writer

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,7 +25,10 @@ func eventsCommand() *cobra.Command {
 		Short: "Show what happened lately, or as it happens",
 		Long: `Show the latest events, of all rooms or of one, and with -f those to come. The
 emulator keeps some 2000 of them. Whoever reads too slowly loses events and is
-told how many; no room waits for it.`,
+told how many; no room waits for it.
+
+Turns that ended well within a second are left out, since what they were about
+has a line of its own; --type turn and --json show them.`,
 		Example: "  party events -f\n  party events chat/lobby --type message,alarm -f\n  party events --json -n 500",
 	})
 }
@@ -43,10 +47,14 @@ type wanted struct {
 	room  string
 	types []string
 	logs  bool
+	all   bool // also turns that only say that what has a line of its own went well
 }
 
 func (w wanted) accepts(e inspect.Event) bool {
 	if w.logs && !control.IsLog(e) || w.room != "" && inspect.Of(e).Room != w.room {
+		return false
+	}
+	if t, ok := e.(*inspect.Turn); ok && len(w.types) == 0 && !w.all && t.Error == "" && t.Took < time.Second {
 		return false
 	}
 	return len(w.types) == 0 || slices.ContainsFunc(w.types, func(t string) bool {
@@ -70,6 +78,7 @@ func streamCommand(logs bool, base cobra.Command) *cobra.Command {
 		if len(args) == 1 {
 			w.room = args[0]
 		}
+		w.all = r.json
 		if follow && !cmd.Flags().Changed("last") {
 			last = lastShown
 		}

@@ -76,7 +76,8 @@ func rootCommand() *cobra.Command {
 }
 
 func versionCommand() *cobra.Command {
-	return &cobra.Command{
+	asJSON := false
+	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of this tool",
 		Args:  cobra.NoArgs,
@@ -88,8 +89,13 @@ func versionCommand() *cobra.Command {
 					v = info.Main.Version
 				}
 			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), map[string]string{"party": v, "go": goVersion})
+			}
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "party %s, built with %s\n", v, goVersion)
 			return err
 		}),
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
 }
