@@ -243,6 +243,41 @@ func TestForcingThroughTheSocketWorksOnARoomWhoseHookHangs(t *testing.T) {
 	})
 }
 
+func TestForcingThroughTheSocketWorksOnARoomThatIsBeingReloaded(t *testing.T) {
+	conform(t, func(t *testing.T, h *harness) {
+		c, _ := h.control()
+		forces := map[string]func(ctx context.Context, room string) error{
+			"lab/hibernated": func(ctx context.Context, room string) error { return c.Hibernate(ctx, room, true) },
+			"lab/evicted":    c.Evict,
+			"lab/aborted":    c.Abort,
+			"lab/reset":      c.Reset,
+		}
+		for room := range forces {
+			client := h.dial(room)
+			client.send("wait gate")
+			client.want("waiting")
+		}
+		h.reload(emulator.ReloadOptions{Limit: -1}) // the hooks may hang for ever
+		for room, force := range forces {
+			if d, err := c.Room(t.Context(), room); err != nil || d.State != inspect.Reloading || d.Generation != 1 {
+				t.Errorf("%+v, %v", d, err)
+			}
+			if err := c.Hibernate(t.Context(), room, false); err == nil || !strings.Contains(err.Error(), "1 turn running") {
+				t.Errorf("%v", err)
+			}
+			if err := force(t.Context(), room); err != nil {
+				t.Errorf("%s: %v", room, err)
+			}
+			await(h, in[*inspect.TurnLost](room))
+			h.verb(room, "echo it goes on")
+			if d, err := c.Room(t.Context(), room); err != nil || d.Generation != 2 {
+				t.Errorf("%+v, %v", d, err)
+			}
+		}
+		h.open("gate")
+	})
+}
+
 // follow reads a feed until done is satisfied.
 func follow(t *testing.T, feed inspect.Feed, done func(inspect.Event) bool) (all []inspect.Event, lost uint64) {
 	t.Helper()

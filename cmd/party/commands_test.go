@@ -252,4 +252,3 @@ func (s *stage) enough(ts *testscript.TestScript, _ bool, args []string) {
 	_, _ = ts.Stderr().Write(s.other.err.Bytes())
 	s.other = nil
 }
-
