@@ -158,8 +158,10 @@ func (h *harness) ended(generation uint64) {
 // ran asserts the generations in which turns of a kind ended in a room, in order.
 func (h *harness) ran(room, kind string, want ...uint64) {
 	h.t.Helper()
+	match := func(e *inspect.Turn) bool { return e.Room == room && e.Kind == kind }
+	awaitN(h, len(want), match)
 	var got []uint64
-	for _, e := range events(h, func(e *inspect.Turn) bool { return e.Room == room && e.Kind == kind }) {
+	for _, e := range events(h, match) {
 		got = append(got, e.Generation)
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {

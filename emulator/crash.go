@@ -52,7 +52,7 @@ func (e *Emulator) crashed(g *generation, up time.Duration) {
 			r.suspects = suspects
 			switch {
 			case !current:
-				r.wanted = revive
+				r.wanted, r.keepsProps = revive, r.props != nil
 			case !hibernates:
 				cut += r.cutAll()
 			}
@@ -63,6 +63,7 @@ func (e *Emulator) crashed(g *generation, up time.Duration) {
 		Header: inspect.Header{Generation: g.number, Forced: g.crashed.Load()}, Reason: reason, Output: g.guest.Output(),
 		Turns: turns, Cut: cut, Restarts: current,
 	})
+	close(g.buried)
 	if current {
 		e.restart(g, up)
 	}
@@ -129,9 +130,9 @@ func (e *Emulator) startAgain(number uint64) error {
 	return nil
 }
 
-// Crash ends the process of the running code at once, as a bug would. Code in
-// this process cannot be ended.
-func (e *Emulator) Crash(context.Context) error {
+// Crash ends the process of the running code at once, as a bug would, and returns
+// when what ran in it is known to be lost. Code in this process cannot be ended.
+func (e *Emulator) Crash(ctx context.Context) error {
 	g := e.current()
 	switch {
 	case g == nil:
@@ -141,5 +142,10 @@ func (e *Emulator) Crash(context.Context) error {
 	}
 	g.crashed.Store(true)
 	g.guest.Close()
+	select {
+	case <-g.buried:
+	case <-ctx.Done():
+	case <-e.ctx.Done():
+	}
 	return nil
 }

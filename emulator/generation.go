@@ -70,13 +70,14 @@ type generation struct {
 	inside  int                    // instances
 	retired bool                   // newer code serves, and every room knows
 	empty   chan struct{}          // closed once nothing needs retired code any more
+	buried  chan struct{}          // closed once a crash of it has been dealt with
 }
 
 func newGeneration(number uint64, g Guest) (*generation, error) {
 	gen := &generation{
 		number: number, since: time.Now(), guest: g, classes: map[string]wire.Class{}, parties: map[string]string{},
 		fetches: map[uint64]*exchange{}, calls: map[uint64]*call{}, waiting: map[uint64]int{}, serving: map[*exchange]struct{}{},
-		empty: make(chan struct{}),
+		empty: make(chan struct{}), buried: make(chan struct{}),
 	}
 	h := g.Hello()
 	gen.handler = h.Handler
