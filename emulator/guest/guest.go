@@ -55,6 +55,7 @@ type Guest struct {
 	welcome wire.Welcome
 	offset  atomic.Int64 // of the rooms' clock
 	fixed   atomic.Int64
+	away    atomic.Int64 // goroutines that stay in a system call, plus one; 0: not known yet
 
 	next  atomic.Uint64 // numbers of calls, timers and functions
 	ctx   context.Context

@@ -33,8 +33,13 @@ func (g *Guest) settle(m *wire.Settle) {
 		for range settleYields {
 			runtime.Gosched()
 		}
-		if calm++; !atRest() {
+		rest, away := atRest()
+		g.away.CompareAndSwap(0, away+1)
+		if calm++; !rest || away >= g.away.Load() {
 			calm = 0
+		}
+		if calm > 0 || time.Since(began) >= limit {
+			g.away.Store(away + 1)
 		}
 	}
 	if m.Mark != "" {
@@ -45,17 +50,20 @@ func (g *Guest) settle(m *wire.Settle) {
 	g.link.Flush()
 }
 
-// atRest reports whether all goroutines but the caller's wait for something.
-func atRest() bool {
+// atRest reports whether all goroutines but the caller's wait for something, and
+// how many are in a system call. Writing a line is one, and soon over; waiting
+// for signals is one that stays.
+func atRest() (rest bool, away int64) {
 	s := []metrics.Sample{
 		{Name: "/sched/goroutines/running:goroutines"},
 		{Name: "/sched/goroutines/runnable:goroutines"},
+		{Name: "/sched/goroutines/not-in-go:goroutines"},
 	}
 	metrics.Read(s)
 	for i := range s {
 		if s[i].Value.Kind() != metrics.KindUint64 {
-			return true // a Go that does not tell
+			return true, 0 // a Go that does not tell
 		}
 	}
-	return s[0].Value.Uint64() <= 1 && s[1].Value.Uint64() == 0
+	return s[0].Value.Uint64() <= 1 && s[1].Value.Uint64() == 0, int64(s[2].Value.Uint64())
 }

@@ -25,6 +25,13 @@ func lockDir(path string) (*os.File, error) {
 	return writePID(f)
 }
 
+// unlockDir gives the lock back at once: a process that is being started in this
+// moment may hold the file open a little longer than we do.
+func unlockDir(f *os.File) error {
+	_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
+	return f.Close()
+}
+
 func writePID(f *os.File) (*os.File, error) {
 	pid := fmt.Sprintf("%d\n", os.Getpid())
 	if _, err := f.WriteAt([]byte(pid), 0); err != nil {

@@ -36,3 +36,5 @@ func lockDir(path string) (*os.File, error) {
 	}
 	return f, nil
 }
+
+func unlockDir(f *os.File) error { return f.Close() }

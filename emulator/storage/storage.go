@@ -108,7 +108,7 @@ func (s *Store) Close() error {
 	for _, x := range s.indices {
 		errs = append(errs, x.close())
 	}
-	errs = append(errs, s.lock.Close())
+	errs = append(errs, unlockDir(s.lock))
 	return errors.Join(errs...)
 }
 
