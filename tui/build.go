@@ -147,7 +147,11 @@ func serving(m *model) string {
 	if m.snap == nil || !m.snap.Generation.Running {
 		return "no code serves"
 	}
-	return fmt.Sprintf("generation %d still serves", m.snap.Generation.Number)
+	still := ""
+	if m.build.running() || m.build.failed() {
+		still = "still "
+	}
+	return fmt.Sprintf("generation %d %sserves", m.snap.Generation.Number, still)
 }
 
 func place(e inspect.BuildError) string {
