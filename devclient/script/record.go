@@ -121,6 +121,7 @@ type writer struct {
 	open   map[string][]*recorded
 	turns  map[string]*turns
 	ends   map[[2]string][]int // of connections, by room and id: indices of events
+	ended  map[int]bool        // those that a client asked for
 }
 
 // recorded is a connection.
@@ -130,7 +131,7 @@ type recorded struct {
 }
 
 func newWriter(r *Recorder) *writer {
-	w := &writer{r: r, events: r.events, open: map[string][]*recorded{}, turns: turnsOf(r.events), ends: map[[2]string][]int{}}
+	w := &writer{r: r, events: r.events, open: map[string][]*recorded{}, turns: turnsOf(r.events), ends: map[[2]string][]int{}, ended: map[int]bool{}}
 	for i, e := range r.events {
 		if e, ok := e.(*inspect.ConnectionClosed); ok {
 			key := [2]string{e.Room, e.Connection}
@@ -194,7 +195,11 @@ func (w *writer) event(i int, e inspect.Event) {
 	case *inspect.MessageIn:
 		at := i
 		if !e.Auto {
-			at = max(i, w.turns[h.Room].messageBegins(i))
+			limit := len(w.events)
+			if _, j := w.end(i, h.Room, e.Connection); j >= 0 {
+				limit = j
+			}
+			at = max(i, w.turns[h.Room].messageBegins(i, limit))
 		}
 		w.sent(at, e)
 	case *inspect.MessageOut:
@@ -207,16 +212,16 @@ func (w *writer) event(i int, e inspect.Event) {
 			state = inspect.Cold
 		}
 		if h.Forced {
-			w.put(i, false, "hibernate -force "+quote(w.room(h.Room)))
+			w.put(i, false, "hibernate -force "+quote(h.Room))
 		}
-		w.put(i, true, fmt.Sprintf("room %s state=%s connections=%d", quote(w.room(h.Room)), state, e.Connections))
+		w.put(i, true, fmt.Sprintf("room %s state=%s connections=%d", quote(h.Room), state, e.Connections))
 	case *inspect.RoomEvicted:
 		w.forced(i, h, "evict")
 	case *inspect.RoomAborted:
 		w.forced(i, h, "abort")
 	case *inspect.AlarmFired:
 		if h.Forced {
-			w.put(i, false, "fire "+quote(w.room(h.Room)))
+			w.put(i, false, "fire "+quote(h.Room))
 		} else {
 			w.put(i, true) // brings the clock this far
 		}
@@ -248,16 +253,13 @@ func (w *writer) event(i int, e inspect.Event) {
 	}
 }
 
-// room is a room's name in the script.
-func (w *writer) room(name string) string { return w.r.names.stable(name) }
-
 // forced puts down an order for a room. What still runs is not waited for, so
 // what runs no more is.
 func (w *writer) forced(i int, h inspect.Header, order string) {
 	if !h.Forced {
 		return
 	}
-	line := order + " " + quote(w.room(h.Room))
+	line := order + " " + quote(h.Room)
 	at, lost := w.before(i, h.Room)
 	if lost {
 		w.put(at, false, line)
@@ -299,19 +301,18 @@ func (w *writer) turn(i int, room, kind, id string) {
 		if over == nil || over.Server {
 			return
 		}
-		c := w.newest(room, id)
+		c := w.oldest(room, id)
 		if c == nil {
 			return
 		}
 		c.gone = true
+		w.ended[j] = true
 		switch {
 		case !over.Clean:
 			w.put(begin, false, "drop "+c.name)
 		default:
 			w.put(begin, false, "close "+c.name+codeText(over.Code, over.Reason))
-			if j >= 0 {
-				w.put(j, true, "closed "+c.name+codeText(over.Code, over.Reason))
-			}
+			w.put(j, true, "closed "+c.name+codeText(over.Code, over.Reason))
 		}
 	case "error":
 		w.cannot(begin, "%s broke the WebSocket protocol", w.r.names.client(room, id))
@@ -361,6 +362,8 @@ func (w *writer) opens(room, id string) (all []*recorded) {
 	return all
 }
 
+// newest is the open connection with an id that speaks and is spoken to; oldest
+// the one that ends, where a client came again before that.
 func (w *writer) newest(room, id string) *recorded {
 	all := w.opens(room, id)
 	for i := len(all) - 1; i >= 0; i-- {
@@ -371,28 +374,31 @@ func (w *writer) newest(room, id string) *recorded {
 	return nil
 }
 
+func (w *writer) oldest(room, id string) *recorded {
+	for _, c := range w.opens(room, id) {
+		if !c.gone {
+			return c
+		}
+	}
+	return nil
+}
+
 func (w *writer) connectLine(c *recorded, uri string) string {
 	at, query := splitURI(uri)
-	line := "connect " + c.name + " " + quote(w.room(at))
-	if id := w.r.names.stable(c.id); id != "" {
-		line += " -id " + quote(id)
+	line := "connect " + c.name + " " + quote(at)
+	if c.id != "" {
+		line += " -id " + quote(c.id) // also one that the server made up: what it says may depend on it
 	}
 	for _, kv := range query {
-		line += " -query " + quote(w.r.names.stable(kv))
+		line += " -query " + quote(kv)
 	}
 	return line
 }
 
 // closed puts down an end that the client did not ask for.
 func (w *writer) closed(i int, e *inspect.ConnectionClosed) {
-	var c *recorded
-	for _, have := range w.opens(e.Room, e.Connection) {
-		if !have.gone {
-			c = have // the oldest
-			break
-		}
-	}
-	if c == nil {
+	c := w.oldest(e.Room, e.Connection)
+	if c == nil || w.ended[i] {
 		return
 	}
 	c.gone = true
@@ -416,7 +422,7 @@ func (w *writer) sent(at int, e *inspect.MessageIn) {
 		w.put(at, false, "send -binary "+c.name+" "+quote(hex.EncodeToString(e.Data)))
 		return
 	}
-	w.put(at, false, w.sendLines(c.name, w.r.names.stable(string(e.Data)))...)
+	w.put(at, false, w.sendLines(c.name, string(e.Data))...)
 }
 
 // sendLines sends a text, which must be quoted in one way or another.
@@ -425,7 +431,7 @@ func (w *writer) sendLines(name, text string) []string {
 		return []string{"send " + name + " " + quote(text)}
 	}
 	file := fmt.Sprintf("message%d.txt", len(w.files)/2+1)
-	if strings.HasSuffix(text, "\n") && !strings.ContainsAny(text, "\r\x00") && !strings.Contains(text, "\n-- ") && !strings.HasPrefix(text, "-- ") {
+	if strings.HasSuffix(text, "\n") && fitsFile(text) {
 		w.files = append(w.files, file, text)
 		return []string{"send -file " + name + " " + file}
 	}
@@ -454,8 +460,8 @@ func (w *writer) wanted(name string, p inspect.Payload) string {
 		}
 		return "-binary " + name + " " + quote(hex.EncodeToString(p.Data))
 	}
-	text := w.r.names.stable(string(p.Data))
-	if pattern, ok := pattern(text, whole); ok {
+	text := string(p.Data)
+	if pattern, ok := w.r.names.pattern(text, whole); ok {
 		return "-re " + name + " " + quote(pattern)
 	}
 	return name + " " + quote(text)

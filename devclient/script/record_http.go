@@ -28,7 +28,7 @@ func (w *writer) request(i int, e *inspect.Request) {
 			w.cannot(begin, "%s %s had a body of %d bytes, which a script cannot send", e.Method, e.URL, e.Body.Size)
 			return
 		}
-		text := w.r.names.stable(string(e.Body.Data))
+		text := string(e.Body.Data)
 		if strings.ContainsAny(text, "\n\r\x00") {
 			w.files = append(w.files, "", "")
 			file := fmt.Sprintf("body%d.txt", len(w.files)/2)
@@ -37,7 +37,7 @@ func (w *writer) request(i int, e *inspect.Request) {
 		}
 		args += " -d " + quote(text)
 	}
-	at := quote(w.r.names.stable(e.URL))
+	at := quote(e.URL)
 	if !whole {
 		w.stream(i, begin, args, at, e)
 		return
@@ -50,9 +50,12 @@ func (w *writer) request(i int, e *inspect.Request) {
 	w.put(begin, false, append(lines, w.answer(e)...)...)
 }
 
+// longAnswer is how long an answer may be to stand in a line.
+const longAnswer = 200
+
 // answer expects an answer's body.
 func (w *writer) answer(e *inspect.Request) []string {
-	text := w.r.names.stable(string(e.Answer.Data))
+	text := string(e.Answer.Data)
 	switch {
 	case e.Answer.Size == 0:
 		return []string{"! stdout ."}
@@ -60,7 +63,15 @@ func (w *writer) answer(e *inspect.Request) []string {
 		return nil
 	}
 	whole := e.Answer.Size <= len(e.Answer.Data)
-	p, ok := pattern(strings.TrimSuffix(text, "\n"), whole)
+	if whole && (len(text) > longAnswer || strings.Contains(strings.TrimSuffix(text, "\n"), "\n")) && different.FindString(text) == "" && fitsFile(text) {
+		if !strings.HasSuffix(text, "\n") {
+			text += "\n" // as http does
+		}
+		file := fmt.Sprintf("answer%d.txt", len(w.files)/2+1)
+		w.files = append(w.files, file, text)
+		return []string{"cmp stdout " + file}
+	}
+	p, ok := w.r.names.pattern(strings.TrimSuffix(text, "\n"), whole)
 	if !ok {
 		p = `\A` + regexp.QuoteMeta(strings.TrimSuffix(text, "\n")) + `\z`
 	}
@@ -78,7 +89,7 @@ func (w *writer) stream(i, begin int, args, at string, e *inspect.Request) {
 		w.r.warn("%s %s: only the start of the stream is known", e.Method, e.URL)
 	}
 	var lines []string
-	for line := range strings.Lines(w.r.names.stable(string(e.Answer.Data))) {
+	for line := range strings.Lines(string(e.Answer.Data)) {
 		if text := strings.TrimRight(line, "\r\n"); text != "" && strings.HasSuffix(line, "\n") {
 			lines = append(lines, "recv "+w.wanted(name, inspect.Payload{Size: len(text), Data: []byte(text)}))
 		}

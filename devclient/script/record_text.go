@@ -9,17 +9,17 @@ import (
 	"time"
 )
 
-// names gives what is different in every run a name that stays: ids that
-// nobody chose become client1, client2 and so on.
+// names are what connections are called: by their ids, or, where nobody chose
+// those, client1, client2 and so on.
 type names struct {
 	clients map[string]string // by room and id
 	used    map[string]bool
-	ids     []string // replaced by
-	by      []string
-	count   int
+	ids     map[string]string // that nobody chose, with their names
 }
 
-func newNames() *names { return &names{clients: map[string]string{}, used: map[string]bool{}} }
+func newNames() *names {
+	return &names{clients: map[string]string{}, used: map[string]bool{}, ids: map[string]string{}}
+}
 
 var (
 	goodName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,19}$`)
@@ -35,12 +35,9 @@ func (n *names) client(room, id string) string {
 	}
 	base := id
 	if madeUp.MatchString(id) {
-		if i := slices.Index(n.ids, id); i >= 0 {
-			base = n.by[i]
-		} else {
-			n.count++
-			base = fmt.Sprintf("client%d", n.count)
-			n.ids, n.by = append(n.ids, id), append(n.by, base)
+		if base = n.ids[id]; base == "" {
+			base = fmt.Sprintf("client%d", len(n.ids)+1)
+			n.ids[id] = base
 		}
 	} else if !goodName.MatchString(id) {
 		base = "client"
@@ -70,14 +67,6 @@ func (n *names) opening(room, id string, before int) string {
 		n.clients[key] = n.free(name)
 	}
 	return n.clients[key]
-}
-
-// stable replaces ids that nobody chose.
-func (n *names) stable(text string) string {
-	for i, id := range n.ids {
-		text = strings.ReplaceAll(text, id, n.by[i])
-	}
-	return text
 }
 
 // splitURI is the room of a connection's URI, or its path where it is none of
@@ -136,11 +125,18 @@ var different = regexp.MustCompile(
 		`|(?P<uuid>` + uuid + `)` +
 		`|(?P<number>\b1[5-9]\d{8}(?:\d{3}|\d{6}|\d{9})?\b)`)
 
+// fitsFile reports whether a text can be a file of a script as it is.
+func fitsFile(text string) bool {
+	return !strings.ContainsAny(text, "\r\x00") && !strings.Contains(text, "\n-- ") && !strings.HasPrefix(text, "-- ")
+}
+
 // pattern is a regular expression for a text that has something in it that is
 // different in every run, or that cannot be written down as it is.
-func pattern(text string, whole bool) (string, bool) {
-	found := different.FindAllStringIndex(text, -1)
-	if found == nil && whole && !strings.ContainsAny(text, "\n\r\x00") {
+func (n *names) pattern(text string, whole bool) (string, bool) {
+	found := slices.DeleteFunc(different.FindAllStringIndex(text, -1), func(f []int) bool {
+		return n.ids[text[f[0]:f[1]]] != "" // the script gives this one
+	})
+	if len(found) == 0 && whole && !strings.ContainsAny(text, "\n\r\x00") {
 		return "", false
 	}
 	var b strings.Builder
@@ -181,13 +177,17 @@ const least = 100 * time.Millisecond
 // text puts the items together and lets the clock go with them.
 func (w *writer) text() string {
 	var b strings.Builder
-	b.WriteString("# Recorded by party record. Times and ids that nobody chose differ from those of\n# the recording.\n")
+	b.WriteString("# Recorded by party record.\n")
 	start := "start"
 	if w.r.dir != "" && w.r.dir != "." {
 		start += " " + quote(w.r.dir)
 	}
 	for _, f := range w.r.flags {
-		start += " " + quote(f)
+		if plainWord.MatchString(f) {
+			start += " " + f
+		} else {
+			start += " " + quote(f)
+		}
 	}
 	b.WriteString(start + "\n\n")
 	now := time.Duration(0)

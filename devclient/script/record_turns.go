@@ -99,13 +99,17 @@ func (t *turns) begin(i int) int {
 	return i
 }
 
-// messageBegins is where the turn of the message of event i begins.
-func (t *turns) messageBegins(i int) int {
+// messageBegins is where the turn of the message of event i begins. One that had
+// none stands behind all turns before event limit.
+func (t *turns) messageBegins(i, limit int) int {
 	if t == nil {
 		return i
 	}
 	if n, ok := t.matched[i]; ok {
 		return t.all[n].begin
+	}
+	if n := t.before(limit); n >= 0 {
+		return t.all[n].end + 1
 	}
 	return i
 }

@@ -74,9 +74,8 @@ func (c *Client) newFeed(ctx context.Context, end context.CancelFunc, r *bufio.R
 	go func() {
 		defer close(f.done)
 		defer body.Close()
-		f.err = f.read(ctx, r)
-		if finite && errors.Is(f.err, io.EOF) {
-			f.err = io.EOF
+		if f.err = f.read(ctx, r); f.err == io.EOF && !finite {
+			f.err = fmt.Errorf("%w (%s)", ErrGone, c.path)
 		}
 	}()
 	return f
@@ -100,7 +99,7 @@ func (f *feed) read(ctx context.Context, r *bufio.Reader) error {
 			if ctx.Err() != nil {
 				return context.Canceled
 			}
-			return fmt.Errorf("%w (%s): %w", ErrGone, f.c.path, err)
+			return io.EOF
 		}
 		l, ok := parseLine(text)
 		if !ok {
