@@ -273,7 +273,23 @@ func TestEngine(t *testing.T) {
 			}
 			c := e.connect(room)
 			c.send("alarm 20ms")
-			if got := c.recv(); got != "alarm 0 false seen 2" {
+			if got := c.recv(); got != "alarm "+strings.Repeat("n", 1500)+" 0 false seen 2" {
+				e.t.Error(got)
+			}
+		},
+		"a state as large as can be": func(e *engine) {
+			c := e.connect("/parties/probe/full?_pk=a")
+			c.send("fill")
+			c.wants("full")
+		},
+		"a message that is too large": func(e *engine) {
+			other := e.connect("/parties/probe/large?_pk=b")
+			c := e.connect("/parties/probe/large?_pk=a")
+			if err := c.WriteMessage(websocket.BinaryMessage, make([]byte, 33<<20)); err != nil {
+				e.t.Log(err)
+			}
+			c.gone(websocket.CloseMessageTooBig)
+			if got := other.recv(); !strings.HasPrefix(got, "error of a: ") {
 				e.t.Error(got)
 			}
 		},
@@ -313,8 +329,8 @@ func TestEngine(t *testing.T) {
 			c.send("alarm-fails 1")
 			c.wants("alarm-fails 1")
 			c.send("alarm 20ms")
-			c.wants("alarm 0 false seen 2")
-			c.wants("alarm 1 true seen 2")
+			c.wants("alarm alarms 0 false seen 2")
+			c.wants("alarm alarms 1 true seen 2")
 		},
 		"two rooms that call each other at once": func(e *engine) {
 			answers := make(chan string, 2)
@@ -430,10 +446,12 @@ func TestHibernationOnTheEngine(t *testing.T) {
 	a.send("ping") // the engine answers
 	a.wants("pong")
 	// The alarm finds the room asleep, and its connections.
-	a.wants("alarm 0 false seen 0")
-	b.wants("alarm 0 false seen 0")
+	a.wants("alarm sleepy 0 false seen 0")
+	b.wants("alarm sleepy 0 false seen 0")
+	a.send("props")
+	a.wants("from the handler")
 	a.send("who")
-	if got := a.recv(); !strings.Contains(got, `"name":"Ada Lovelace"`) || !strings.Contains(got, `"red":["a","b"]`) || !strings.Contains(got, `"seen":1`) || !strings.Contains(got, `"tags":["a","red"]`) {
+	if got := a.recv(); !strings.Contains(got, `"name":"Ada Lovelace"`) || !strings.Contains(got, `"red":["a","b"]`) || !strings.Contains(got, `"seen":2`) || !strings.Contains(got, `"tags":["a","red"]`) {
 		t.Error(got)
 	}
 	plain.send("seen")
@@ -445,6 +463,26 @@ func TestHibernationOnTheEngine(t *testing.T) {
 	_ = b.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""), time.Time{})
 	b.gone(1000)
 	a.wants("closed b 1000  true")
+}
+
+// What a room has stored and its alarm outlive the engine; so does its name.
+func TestRestartOfTheEngine(t *testing.T) {
+	t.Parallel()
+	e := onEngine(t, engineServer(t), nil, "probe", "Plain")
+	for _, room := range []string{"restarted", strings.Repeat("n", 1100)} {
+		c := e.connect("/parties/probe/" + room)
+		c.send("put before")
+		c.send("alarm 50ms")
+		c.wants("alarm " + room + " 0 false seen 2")
+		c.send("alarm 2s")
+		c.send("get")
+		c.wants("before")
+	}
+	e.restart()
+	for _, room := range []string{"restarted", strings.Repeat("n", 1100)} {
+		c := e.connect("/parties/probe/" + room)
+		c.wants("alarm " + room + " 0 false seen 0")
+	}
 }
 
 func TestPartySocketOnTheEngine(t *testing.T) {

@@ -60,7 +60,7 @@ func (h *host) cancelCall(id uint64) bool {
 }
 
 func (h *host) call(m *wire.Call) {
-	waiting, failure := h.waits(m.Caller, m.ID, m.To)
+	waiting, failure := h.waits(m.Caller, m.ID, m.To, true)
 	if failure != nil {
 		h.guest.Handle(&wire.Result{ID: m.ID, Err: failure})
 		return
@@ -70,7 +70,9 @@ func (h *host) call(m *wire.Call) {
 }
 
 func (h *host) wakeup(m *wire.Wakeup) {
-	waiting, failure := h.waits(m.Caller, m.ID, m.To)
+	// A room that has started answers at once, whatever it is doing; only one
+	// that is starting may close a cycle, and sees it itself.
+	waiting, failure := h.waits(m.Caller, m.ID, m.To, false)
 	if failure != nil {
 		h.guest.Handle(&wire.Result{ID: m.ID, Err: failure})
 		return
@@ -104,16 +106,16 @@ func nameTooLong(name string) string {
 	return fmt.Sprintf("the room's name has %d bytes; at most %d are allowed: use a shorter one, such as a hash", len(name), wire.MaxName)
 }
 
-// waits notes that a caller waits for a room, and returns what that room is
-// told of who waits for it.
-func (h *host) waits(who wire.Caller, id uint64, to wire.Address) (string, *wire.Failure) {
+// waits notes that a caller waits for a room, for a turn of it or only for its
+// start, and returns what that room is told of who waits for it.
+func (h *host) waits(who wire.Caller, id uint64, to wire.Address, turn bool) (string, *wire.Failure) {
 	if len(to.Name) > wire.MaxName {
 		return "", &wire.Failure{Code: wire.CodeTooLarge, Text: nameTooLong(to.Name)}
 	}
 	if h.room == nil {
 		return "", nil
 	}
-	return h.room.waits(who, id, to)
+	return h.room.waits(who, id, to, turn)
 }
 
 func (h *host) unwait(id uint64) {
@@ -122,7 +124,7 @@ func (h *host) unwait(id uint64) {
 	}
 }
 
-func (r *room) waits(who wire.Caller, id uint64, to wire.Address) (string, *wire.Failure) {
+func (r *room) waits(who wire.Caller, id uint64, to wire.Address, turn bool) (string, *wire.Failure) {
 	ev := r.running
 	if who.Turn == 0 || who.Turn != r.number || ev == nil && !r.starting {
 		return "", nil // background work holds nobody up
@@ -135,7 +137,7 @@ func (r *room) waits(who wire.Caller, id uint64, to wire.Address) (string, *wire
 		w = append(w, other.waiting...)
 	}
 	self := r.address.String()
-	if path := w.cycle(self, to.String()); path != nil {
+	if path := w.cycle(self, to.String()); turn && path != nil {
 		return "", &wire.Failure{Code: wire.CodeCycle, Text: cycleText(path)}
 	}
 	r.waitsFor[id] = to

@@ -273,7 +273,7 @@ const fetchLimit = 30 * time.Second
 func (h *host) fetch(m *wire.Fetch) {
 	f := &fetch{h: h, stream: m.Stream}
 	h.fetches[m.Stream] = f
-	waiting, failure := h.waits(m.Caller, fetchID|m.Stream, m.To)
+	waiting, failure := h.waits(m.Caller, fetchID|m.Stream, m.To, true)
 	if failure != nil {
 		f.fail(failure)
 		return

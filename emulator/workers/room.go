@@ -75,6 +75,9 @@ func (h *host) makeRoom(p guest.Program) error {
 		}
 		r.limit = d
 	}
+	if s := text(h.shim.Get("props")); s != "" {
+		r.props = []byte(s)
+	}
 	r.storage = newStorage(r)
 	h.room = r
 	r.findSockets()
@@ -100,9 +103,7 @@ func (r *room) listen(on js.Value) {
 	})
 	r.hear(on, "wake", func(a []js.Value) {
 		id, props := a[0].Int(), propsOf(a[1])
-		if props != nil {
-			r.props = props
-		}
+		r.given(props)
 		ev := &event{payload: &wire.Wake{Props: props}}
 		ev.done = func(m *wire.Done) { r.done(id, nil, m.Err) }
 		if r.started {
@@ -119,6 +120,14 @@ func (r *room) listen(on js.Value) {
 		id := a[0].Int()
 		r.probe(parseWaiting(text(a[1])), func(found string) { r.done(id, []byte(found), nil) })
 	})
+}
+
+// given notes the room's props, if there are new ones: also for its next life.
+func (r *room) given(props []byte) {
+	if props != nil {
+		r.props = props
+		r.shim.Get("database").Call("keepProps", string(props))
+	}
 }
 
 // done answers another room's question.
@@ -313,9 +322,7 @@ func (r *room) cancel(id uint64) {
 
 // serve queues the turn of a request.
 func (r *room) serve(s *serve, req wire.Request, props []byte, who string) {
-	if props != nil {
-		r.props = props
-	}
+	r.given(props)
 	ev := &event{payload: &wire.Serve{Stream: s.stream, Request: req, Props: props}}
 	ev.done = func(m *wire.Done) {
 		if m.Err != nil { // where the guest did not get to the request, nobody has answered
@@ -410,9 +417,7 @@ func (r *room) connect(a []js.Value) {
 		return
 	}
 	r.base = base
-	if props != nil {
-		r.props = props // for OnStart
-	}
+	r.given(props) // for OnStart
 	r.last++
 	c := &conn{r: r, key: r.last, uri: a[1].String(), id: base.Query().Get("_pk")}
 	if c.id == "" {

@@ -56,7 +56,10 @@ export class Handler {
     const id = ++this.#last;
     const stream = id * 2;
     if (request.body) this.#streams.source(stream, request.body);
-    if (request.headers.get("upgrade") === null) request.signal?.addEventListener("abort", () => on.reset(stream));
+    const now = this.#now;
+    request.signal?.addEventListener("abort", () => {
+      if (this.#now === now) on.reset(stream); // otherwise the program serves another by now
+    });
     on.request(id, request.method, request.url, flat(request.headers), request.body !== null, null, null);
   }
 

@@ -39,6 +39,7 @@ class Room {
   #last = 0;
   #holds = new Map();
   #streams;
+  #database;
   #name;
   #limit = 0;
   #overdue;
@@ -46,13 +47,13 @@ class Room {
   constructor(ctx, env, binding) {
     this.#ctx = ctx;
     this.#binding = binding;
-    this.#name = ctx.id.name;
     const on = () => this.#program.ready;
     this.#streams = new Streams(on);
     const sockets = new Sockets(ctx, (...args) => this.#event(...args), on);
     this.sockets = sockets;
     const rooms = new Rooms(env, this.#streams, on);
-    const database = new Database(ctx, on, this.#nameRecord());
+    const database = this.#database = new Database(ctx, on, () => this.#name);
+    this.#name = ctx.id.name ?? database.name();
     const room = this;
     const party = {
       role: "room",
@@ -61,6 +62,7 @@ class Room {
       jurisdiction: ctx.id.jurisdiction ?? "",
       get name() { return room.#name; },
       env: variables(env),
+      props: database.props(),
       log: (level, text) => this.#log(level, text),
       abort: reason => ctx.abort(new Error(reason)),
       done: (id, value) => this.#settle(id, p => p.resolve(value)),
@@ -105,22 +107,10 @@ class Room {
     else console.debug(line);
   }
 
-  // nameRecord is where a room's name lies that the engine does not always tell.
-  #nameRecord() {
-    const key = "__ps_name"; // as in PartyServer
-    this.#name ??= this.#ctx.storage.kv.get(key);
-    return {
-      key,
-      keep: () => {
-        if (this.#name !== undefined && this.#ctx.storage.kv.get(key) === undefined) this.#ctx.storage.kv.put(key, this.#name);
-      },
-    };
-  }
-
   #named(name) {
     if (this.#name !== undefined || name === undefined || name === null) return;
     this.#name = name;
-    this.#nameRecord().keep();
+    this.#database.keepName(name);
   }
 
   // event lets the program handle something, and resolves when it has. tell is

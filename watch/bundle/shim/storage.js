@@ -4,30 +4,56 @@ import { textOf } from "./streams.js";
 
 const undo = Symbol("undo");
 
+// Keys under which we keep something ourselves; the name's is PartyServer's.
+const ours = { name: "__ps_name", props: "__party_props" };
+
+const isOurs = key => key === ours.name || key === ours.props;
+
 export class Database {
   #storage;
   #on;
-  #name; // where the room's own name lies
+  #name;
+  #unnamed; // the engine does not know the room's name
   #cursors = new Map();
   #open = 0; // transactions
   #ending = false;
 
   constructor(ctx, on, name) {
     this.#storage = ctx.storage;
+    this.#unnamed = ctx.id.name === undefined;
     this.#on = on;
     this.#name = name;
   }
 
+  // The engine does not tell every room its name, as not the one that an alarm
+  // wakes behind a restart.
+  name() { return this.#storage.kv.get(ours.name); }
+
+  keepName(name) {
+    if (name !== undefined && this.name() === undefined) this.#storage.kv.put(ours.name, name);
+  }
+
+  // props are the last that the room was given, as JSON; null: none.
+  props() { return this.#storage.kv.get(ours.props) ?? null; }
+
+  keepProps = props => {
+    try {
+      if (this.props() !== props) this.#storage.kv.put(ours.props, props);
+    } catch (error) {
+      console.error(`props that cannot be kept for the room's next life: ${textOf(error)}`);
+    }
+  };
+
   // Values are JSON text or bytes. The engine stores text of two bytes a
   // character where one is not enough, so long text may go as bytes.
   get = key => {
-    if (key === this.#name.key) return undefined;
+    if (isOurs(key)) return undefined;
     return valueOf(this.#storage.kv.get(key));
   };
 
   // put, delete and list return a text where they fail.
   put = (key, value) => {
-    if (key === this.#name.key) return `the key "${key}" holds the room's name: choose another`;
+    if (isOurs(key)) return `the key "${key}" is used for the room's own name or props: choose another`;
     if (typeof value === "string" && value.length > 500_000 && /[^\0-\xff]/.test(value)) value = { json: new TextEncoder().encode(value) };
     try {
       this.#storage.kv.put(key, value);
@@ -36,7 +62,7 @@ export class Database {
     }
   };
 
-  delete = key => key !== this.#name.key && this.#storage.kv.delete(key);
+  delete = key => !isOurs(key) && this.#storage.kv.delete(key);
 
   // list returns keys and values in turns, as many as about one share has.
   list = (start, startAfter, end, prefix, reverse, most, bytes) => {
@@ -48,7 +74,7 @@ export class Database {
     const all = [];
     let size = 0;
     for (const [key, value] of this.#storage.kv.list(options)) {
-      if (key === this.#name.key) continue;
+      if (isOurs(key)) continue;
       if (all.length >= 2 * most || size > bytes) return { all, more: true };
       const v = valueOf(value);
       all.push(key, v);
@@ -63,7 +89,7 @@ export class Database {
     });
   }
 
-  deleteAll = id => this.#later(id, this.#storage.deleteAll());
+  deleteAll = id => this.#later(id, this.#storage.deleteAll().then(() => { if (this.#unnamed) this.keepName(this.#name()); }));
   sync = id => this.#later(id, this.#storage.sync());
   getAlarm = id => this.#later(id, this.#storage.getAlarm().then(at => at ?? ""));
   bookmark = id => this.#later(id, this.#storage.getCurrentBookmark());
@@ -71,7 +97,7 @@ export class Database {
   restore = (id, bookmark) => this.#later(id, this.#storage.onNextSessionRestoreBookmark(bookmark));
 
   setAlarm = ms => {
-    this.#name.keep(); // an alarm may wake a room that nobody named
+    this.keepName(this.#name());
     this.#storage.setAlarm(ms);
   };
 

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -73,6 +74,25 @@ func (p *Probe) OnMessage(ctx context.Context, conn *party.Connection, msg party
 			return err
 		}
 		return p.Storage().SetAlarm(p.Now().Add(d))
+	case "fill": // the state, to the last byte
+		head, err := json.Marshal([]any{conn.ID, conn.URI, conn.Tags})
+		if err != nil {
+			return err
+		}
+		n := 16384 - len(head) - len(`{"name":""}`)
+		if err := conn.SetState(map[string]string{"name": strings.Repeat("x", n+1)}); !errors.Is(err, party.ErrTooLarge) {
+			return fmt.Errorf("a state that is too large: %w", err)
+		}
+		if err := conn.SetState(map[string]string{"name": strings.Repeat("x", n)}); err != nil {
+			return err
+		}
+		return conn.Send(party.Text("full"))
+	case "props":
+		var s string
+		if err := p.Props(&s); err != nil {
+			return err
+		}
+		return conn.Send(party.Text(s))
 	case "rename":
 		return conn.SetState(map[string]string{"name": rest})
 	case "put":
@@ -148,6 +168,10 @@ func (p *Probe) OnMessage(ctx context.Context, conn *party.Connection, msg party
 	return nil
 }
 
+func (p *Probe) OnError(_ context.Context, conn *party.Connection, err error) {
+	p.Broadcast(party.Text("error of " + conn.ID + ": " + err.Error()))
+}
+
 func (p *Probe) OnClose(_ context.Context, conn *party.Connection, code int, reason string, clean bool) error {
 	p.Broadcast(party.Text(fmt.Sprintf("closed %s %d %s %v", conn.ID, code, reason, clean)))
 	return nil
@@ -162,7 +186,7 @@ func (p *Probe) OnAlarm(_ context.Context, a party.AlarmInfo) error {
 	if _, err := p.Storage().Get("alarm fails", &fails); err != nil {
 		return err
 	}
-	p.Broadcast(party.Text(fmt.Sprintf("alarm %d %v seen %d", a.RetryCount, a.IsRetry, p.seen)))
+	p.Broadcast(party.Text(fmt.Sprintf("alarm %s %d %v seen %d", p.Name(), a.RetryCount, a.IsRetry, p.seen)))
 	if a.RetryCount < fails {
 		return errors.New("failed on purpose")
 	}
@@ -238,6 +262,11 @@ var pages = map[string]func(p *Probe, w http.ResponseWriter, r *http.Request){
 			s = err.Error()
 		}
 		fmt.Fprint(w, s)
+	},
+	"kept": func(p *Probe, w http.ResponseWriter, _ *http.Request) { // by the check values
+		if found, err := p.Storage().Get("thing", new(any)); err != nil || !found {
+			http.Error(w, fmt.Sprint(found, err), http.StatusNotFound)
+		}
 	},
 	"env": func(p *Probe, w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, p.Env("GREETING")) },
 	"outside": func(p *Probe, w http.ResponseWriter, r *http.Request) {
