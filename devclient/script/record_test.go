@@ -122,7 +122,7 @@ recv -binary ada ''
 # Nothing else came.
 recv -none ada
 `, ""},
-		"several lines": {newTape().joins("ada").add(in("ada", "a\nb\n"), in("ada", "-- x --\n\\n\nc"), out("ada", "x\r\ny"), turn("message", "ada")), `
+		"several lines": {newTape().joins("ada").add(in("ada", "a\nb\n"), turn("message", "ada"), in("ada", "-- x --\n\\n\nc"), out("ada", "x\r\ny"), turn("message", "ada")), `
 connect ada chat/a -id ada -query 'seat=1 2'
 send -file ada message1.txt
 exec printf '%b' '-- x --\0012\\n\0012c'
@@ -180,6 +180,15 @@ closed ada
 
 # Nothing else came.
 recv -none bob
+`, ""},
+		"a message that never had its turn": {newTape().joins("ada").add(in("ada", "1"), in("ada", "2"), all(1, "one"), turn("message", "ada")), `
+connect ada chat/a -id ada -query 'seat=1 2'
+send ada 1
+recv ada one
+send ada 2
+
+# Nothing else came.
+recv -none ada
 `, ""},
 		"the server closes": {newTape().joins("ada").add(turn("close", "ada"), &inspect.ConnectionClosed{Connection: "ada", Code: 4000, Reason: "no", Clean: true, Server: true}), `
 connect ada chat/a -id ada -query 'seat=1 2'
