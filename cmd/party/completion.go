@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -21,10 +22,10 @@ of rooms and keys of the running emulator.
   zsh    source <(party completion zsh)                                 in ~/.zshrc, behind compinit
   fish   party completion fish > ~/.config/fish/completions/party.fish`,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) != 1 {
+			if len(args) != 1 || !slices.Contains(shells, args[0]) {
 				return fmt.Errorf("name one shell: %s", strings.Join(shells, ", "))
 			}
-			return cobra.OnlyValidArgs(cmd, args)
+			return nil
 		},
 		ValidArgs: shells,
 		RunE: run(func(cmd *cobra.Command, args []string) error {

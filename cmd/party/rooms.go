@@ -236,7 +236,7 @@ func (f *follower) show(l listing) error {
 	if f.r.json {
 		return nil
 	}
-	t.widths, t.headless = f.widths, f.widths != nil
+	t.widths, t.headless, t.grows = f.widths, f.widths != nil, true
 	err := t.write(f.out, styleOf(f.out), widthOf(f.out))
 	f.widths = t.widths
 	return err

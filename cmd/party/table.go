@@ -23,6 +23,7 @@ type table struct {
 
 	widths   []int // at least; afterwards those that were used
 	headless bool
+	grows    bool // more lines will follow
 }
 
 func (t *table) add(cells ...string) {
@@ -45,10 +46,15 @@ func (t *table) write(out io.Writer, s style, width int) error {
 		}
 	}
 	const gap = 2
+	if width > 0 && !t.grows && len(t.rows) > 0 {
+		t.dropEmpty(widths, width, gap)
+	}
 	if width > 0 {
-		over := gap*(len(widths)-1) - width
+		over := -gap - width
 		for _, w := range widths {
-			over += w
+			if w > 0 {
+				over += w + gap
+			}
 		}
 		for _, i := range t.flex {
 			if give := min(over, widths[i]-max(narrowest, ansi.StringWidth(t.head[i]))); give > 0 {
@@ -62,9 +68,12 @@ func (t *table) write(out io.Writer, s style, width int) error {
 	line := func(cells []string, paint func(string) string) {
 		var b strings.Builder
 		for i, c := range cells {
+			if widths[i] == 0 {
+				continue // dropped
+			}
 			c = ansi.Truncate(c, widths[i], "…")
 			pad := strings.Repeat(" ", widths[i]-ansi.StringWidth(c))
-			if i > 0 {
+			if b.Len() > 0 {
 				b.WriteString(strings.Repeat(" ", gap))
 			}
 			if t.right[i] {
@@ -86,6 +95,24 @@ func (t *table) write(out io.Writer, s style, width int) error {
 		line(row, func(s string) string { return s })
 	}
 	return w.Flush()
+}
+
+// dropEmpty makes room by columns that say nothing.
+func (t *table) dropEmpty(widths []int, width, gap int) {
+	total := -gap
+	for _, w := range widths {
+		total += w + gap
+	}
+	for i := range widths {
+		empty := true
+		for _, row := range t.rows {
+			empty = empty && row[i] == ""
+		}
+		if total > width && empty {
+			total -= widths[i] + gap
+			widths[i] = 0
+		}
+	}
 }
 
 // style paints where somebody sees it.
