@@ -182,17 +182,32 @@ func notable(e Event) bool {
 	return true
 }
 
+// frequent accepts what comes with every message.
+func frequent(e Event) bool {
+	switch e.(type) {
+	case *MessageIn, *MessageOut, *Turn, *Request, *Commit:
+		return true
+	}
+	return false
+}
+
+// full reports whether there is no more room for frequent events: the last
+// quarter is left for the others, so that a flood of messages does not hide that
+// rooms come and go, or what goes wrong.
+func (s *Subscription) full() bool { return len(s.events) >= s.limit-s.limit/4 }
+
 // add must be called with the stream's mu held.
 func (s *Subscription) add(e Event) {
 	if !s.all && !notable(e) {
 		return
 	}
-	if len(s.events) >= s.limit {
+	if len(s.events) >= s.limit || s.full() && frequent(e) {
 		s.lost++
 		return
 	}
+	was := s.full()
 	s.events = append(s.events, e)
-	if len(s.events) == s.limit && s.all {
+	if s.full() && !was && s.all {
 		s.stream.open.Add(-1)
 	}
 	select {
@@ -208,7 +223,7 @@ func (s *Subscription) Next(ctx context.Context) (events []Event, lost uint64, e
 	for {
 		s.stream.mu.Lock()
 		if len(s.events) > 0 || s.lost > 0 {
-			if len(s.events) >= s.limit && !s.closed && s.all {
+			if s.full() && !s.closed && s.all {
 				s.stream.open.Add(1)
 			}
 			events, lost = s.events, s.lost
@@ -238,7 +253,7 @@ func (s *Subscription) Close() {
 	}
 	s.closed = true
 	s.stream.readers.Add(-1)
-	if len(s.events) < s.limit && s.all {
+	if !s.full() && s.all {
 		s.stream.open.Add(-1)
 	}
 	for i, other := range s.stream.subs {

@@ -126,6 +126,36 @@ func TestWantedSaysWhetherAnEventWouldReachAnybody(t *testing.T) {
 	want("which went", false)
 }
 
+func TestAFloodOfMessagesLeavesRoomForTheRest(t *testing.T) {
+	s := newStream()
+	sub := s.Subscribe(8)
+	for range 20 {
+		if s.Wanted() {
+			s.Publish(&MessageIn{})
+		} else {
+			s.Missed()
+		}
+	}
+	s.Publish(&RoomStarted{})
+	line(s, 1)
+	line(s, 2)
+	s.Publish(&MessageOut{})
+	events, lost, err := sub.Next(t.Context())
+	if err != nil || len(events) != 8 || lost != 16 {
+		t.Fatalf("%d events, %d lost, %v", len(events), lost, err)
+	}
+	if _, ok := events[6].(*RoomStarted); !ok {
+		t.Errorf("behind the messages came %T", events[6])
+	}
+	if !s.Wanted() {
+		t.Error("there is room again, and nothing is wanted")
+	}
+	sub.Close()
+	if s.Wanted() {
+		t.Error("nobody reads, and something is wanted")
+	}
+}
+
 func TestANotableSubscriptionLeavesOutWhatComesWithEveryMessage(t *testing.T) {
 	s := newStream()
 	sub := s.SubscribeNotable(100)
