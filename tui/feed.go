@@ -184,6 +184,9 @@ func (m *model) hear(msg heard) tea.Cmd {
 		return m.later()
 	}
 	m.heardSince = true
+	for i, e := range msg.events {
+		msg.events[i] = slim(e)
+	}
 	m.store.take(msg.events, msg.lost)
 	var cmds []tea.Cmd
 	for _, e := range msg.events {

@@ -2,6 +2,7 @@ package tui
 
 import (
 	"encoding/hex"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -74,7 +75,7 @@ func (t *messagesTab) refresh() {
 		t.shown = nil
 	next:
 		for _, e := range from {
-			text := strings.ToLower(string(messageOf(e).Data) + " " + connectionOf(e))
+			text := strings.ToLower(preview(e) + " " + connectionOf(e))
 			for _, w := range words {
 				if !strings.Contains(text, w) {
 					continue next
@@ -133,6 +134,8 @@ func messageOf(e inspect.Event) *inspect.Payload {
 		return &e.Payload
 	case *inspect.MessageOut:
 		return &e.Payload
+	case *inspect.Request:
+		return &e.Answer
 	}
 	return &inspect.Payload{}
 }
@@ -150,12 +153,18 @@ func connectionOf(e inspect.Event) string {
 			return "all " + count(e.Count)
 		}
 		return e.Connection
+	case *inspect.Request:
+		return "HTTP"
 	}
 	return ""
 }
 
-// preview is a payload on one line.
-func preview(p *inspect.Payload) string {
+// preview is a message on one line.
+func preview(e inspect.Event) string {
+	p := messageOf(e)
+	if r, ok := e.(*inspect.Request); ok {
+		return clean(fmt.Sprintf("%s %s %d in %s", r.Method, pathOf(r.URL), r.Status, inspect.Span(r.Took)))
+	}
 	if p.Binary {
 		return hex.EncodeToString(p.Data[:min(len(p.Data), 256)])
 	}
@@ -193,10 +202,13 @@ func (t *messagesTab) draw(m *model, a *area) {
 		e := t.shown[i]
 		p := messageOf(e)
 		dir, r := th.in, inward
-		if _, out := e.(*inspect.MessageOut); out {
+		switch e.(type) {
+		case *inspect.MessageOut:
 			dir, r = th.out, outward
+		case *inspect.Request:
+			dir, r = th.next, accent
 		}
-		text := value{role: plain, text: preview(p)}
+		text := value{role: plain, text: preview(e)}
 		if isAuto(e) {
 			text.more = append(text.more, value{role: dim, text: "  (automatic)"})
 		}
@@ -266,14 +278,28 @@ func (t *messagesTab) lay(m *model, w int) (string, []string) {
 	if w <= 0 {
 		return title, nil
 	}
-	var lines []string
+	if r, ok := e.(*inspect.Request); ok {
+		lines := layFacts(m.th, w, "request", r.Method+" "+r.URL, "status", count(r.Status), "took", inspect.Span(r.Took), "error", r.Error)
+		for _, part := range []struct {
+			name string
+			p    *inspect.Payload
+		}{{"body", &r.Body}, {"answer", &r.Answer}} {
+			if part.p.Size > 0 {
+				lines = append(append(lines, spaces(w), m.th.line().add(dim, part.name+" "+m.th.dot+" "+bytesText(part.p.Size)).end(w)), layPayload(m.th, part.p, w)...)
+			}
+		}
+		return "request", lines
+	}
+	return title, layPayload(m.th, p, w)
+}
+
+func layPayload(t *theme, p *inspect.Payload, w int) []string {
+	lines := lay(t, string(p.Data), w)
 	if p.Binary {
-		lines = layBytes(m.th, p.Data, w)
-	} else {
-		lines = lay(m.th, string(p.Data), w)
+		lines = layBytes(t, p.Data, w)
 	}
 	if p.Size > len(p.Data) {
-		lines = append(lines, spaces(w), m.th.line().add(warn, clip("only the first "+count(len(p.Data))+" of "+count(p.Size)+" bytes are kept", w, "")).end(w))
+		lines = append(lines, spaces(w), t.line().add(warn, clip("only the first "+count(len(p.Data))+" of "+count(p.Size)+" bytes are kept", w, "")).end(w))
 	}
-	return title, lines
+	return lines
 }

@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"bytes"
 	"strings"
 
 	"github.com/goparty/party/emulator/inspect"
@@ -98,16 +99,45 @@ func levelOf(name string) level {
 // isMessage accepts what the tab of messages shows.
 func isMessage(e inspect.Event) bool {
 	switch e.(type) {
-	case *inspect.MessageIn, *inspect.MessageOut:
+	case *inspect.MessageIn, *inspect.MessageOut, *inspect.Request:
 		return true
 	}
 	return false
 }
 
+// slim is an event that holds no more of a message than is kept: while somebody
+// records, events show much more of it.
+func slim(e inspect.Event) inspect.Event {
+	cut := func(p *inspect.Payload) bool {
+		if len(p.Data) <= inspect.PayloadKept {
+			return false
+		}
+		p.Data = bytes.Clone(p.Data[:inspect.PayloadKept])
+		return true
+	}
+	// They are copied, as others have the same events.
+	switch m := e.(type) {
+	case *inspect.MessageIn:
+		if c := *m; cut(&c.Payload) {
+			return &c
+		}
+	case *inspect.MessageOut:
+		if c := *m; cut(&c.Payload) {
+			return &c
+		}
+	case *inspect.Request:
+		c := *m
+		if body, answer := cut(&c.Body), cut(&c.Answer); body || answer {
+			return &c
+		}
+	}
+	return e
+}
+
 // isLife accepts what a room's timeline shows.
 func isLife(e inspect.Event) bool {
 	switch e := e.(type) {
-	case *inspect.MessageIn, *inspect.MessageOut, *inspect.Commit, *inspect.Log, *inspect.Ready:
+	case *inspect.MessageIn, *inspect.MessageOut, *inspect.Request, *inspect.Commit, *inspect.Log, *inspect.Ready:
 		return false
 	case *inspect.Turn:
 		return e.Error != "" || e.Kind == "alarm" || e.Kind == "timer"

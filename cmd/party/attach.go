@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -40,7 +41,12 @@ may look at one emulator. Leaving it leaves the emulator running.`,
 			}
 			defer c.Close()
 			defer startGuard()()
-			err = tui.Run(cmd.Context(), tui.Options{Emulator: c, Name: attachedName(socket), Attached: true, ASCII: ascii})
+			rec := &recorder{viewer: c}
+			err = tui.Run(cmd.Context(), tui.Options{Emulator: c, Recorder: rec, Name: attachedName(socket), Attached: true, ASCII: ascii})
+			said, failed := rec.Stop(cmd.Context())
+			if err = errors.Join(err, failed); said != "" {
+				fmt.Fprintln(cmd.OutOrStdout(), said)
+			}
 			if err == nil {
 				fmt.Fprintln(cmd.OutOrStdout(), "left; the emulator goes on")
 			}

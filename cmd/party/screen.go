@@ -23,7 +23,7 @@ type screen interface {
 func (o *devOptions) show(s served, left func()) screen {
 	switch ui := chooseUI(o.ui); ui {
 	case "tui":
-		return startDashboard(s, nil, o.dir, o.ascii, left)
+		return startDashboard(s, &recorder{viewer: s}, o.dir, o.ascii, left)
 	default:
 		return startPrinter(s.Events(), ui == "json", os.Stdout)
 	}
@@ -53,14 +53,17 @@ type dashboard struct {
 
 // startDashboard shows an emulator until stop is called, or the person leaves;
 // then left is called.
-func startDashboard(e inspect.Emulator, rec tui.Recorder, dir string, ascii bool, left func()) *dashboard {
+func startDashboard(e inspect.Emulator, rec *recorder, dir string, ascii bool, left func()) *dashboard {
 	ctx, cancel := context.WithCancel(context.Background())
 	d := &dashboard{cancel: cancel, notes: make(chan string, 16), ended: make(chan struct{})}
 	release := startGuard()
 	go func() {
 		defer left()
 		defer close(d.ended)
-		defer release()
+		defer func() {
+			release()
+			d.finish(rec)
+		}()
 		d.err = tui.Run(ctx, tui.Options{Emulator: e, Recorder: rec, Name: nameOf(dir), ASCII: ascii, Notes: d.notes})
 	}()
 	return d
@@ -73,6 +76,20 @@ func nameOf(dir string) string {
 		return dir
 	}
 	return filepath.Base(abs)
+}
+
+// finish writes what is still being recorded.
+func (d *dashboard) finish(rec *recorder) {
+	said, err := rec.Stop(context.Background())
+	if err != nil {
+		said = "the recording: " + err.Error()
+	}
+	if said == "" {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.after = append(d.after, said)
 }
 
 // endOf is why a screen that has stopped did not end well.

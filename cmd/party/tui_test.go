@@ -3,6 +3,7 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -50,6 +51,12 @@ func TestTheDashboard(t *testing.T) {
 	dir := module(t, map[string]string{"main.go": talker})
 	c := inTerminal(t, dir, 110, 32, nil, "dev", "--port", "0", "--hibernate-after", "1h")
 	c.sees("Ready. No room exists yet", "/parties/talk/lobby")
+
+	// What happens becomes a script, too.
+	c.press("w ctrl+u")
+	c.types("session.txtar")
+	c.press("enter")
+	c.sees("recording into session.txtar", "● rec")
 
 	// Two rooms, each made by a test client.
 	c.press("n ctrl+u")
@@ -108,6 +115,11 @@ func TestTheDashboard(t *testing.T) {
 
 	c.press("esc L")
 	c.sees("an alarm was asked for")
+	c.press("w")
+	c.sees("wrote session.txtar")
+	if script, err := os.ReadFile(filepath.Join(dir, "session.txtar")); err != nil || !strings.Contains(string(script), "send client_2 hello") {
+		t.Errorf("%v\n%s", err, script)
+	}
 	if code := c.leave("q"); code != 0 {
 		t.Errorf("exit status %d", code)
 	}
