@@ -203,7 +203,7 @@ func (p *eventPrinter) event(e inspect.Event) {
 	if h.Room != "" {
 		head += p.style.blue(clean(h.Room)) + "  "
 	}
-	text := cleanBut(inspect.Text(e), "\n\t")
+	text := eventText(e)
 	first, rest, _ := strings.Cut(text, "\n")
 	switch e.(type) {
 	case *inspect.Exception, *inspect.Crash, *inspect.GenerationFailed, *inspect.TurnLost, *inspect.AlarmGivenUp, *inspect.RoomAborted:
@@ -213,6 +213,16 @@ func (p *eventPrinter) event(e inspect.Event) {
 	for line := range strings.Lines(rest) {
 		fmt.Fprintf(p.out, "    %s\n", strings.TrimRight(line, "\n"))
 	}
+}
+
+// eventText is an event for people. What clients had a hand in does not move the
+// terminal's cursor; what the server itself writes may, as it does without party.
+func eventText(e inspect.Event) string {
+	text := inspect.Text(e)
+	if l, ok := e.(*inspect.Log); ok && l.Output {
+		return text
+	}
+	return cleanBut(text, "\n\t")
 }
 
 func (p *eventPrinter) lost(n uint64) {

@@ -83,9 +83,9 @@ func (p *printer) event(e inspect.Event) {
 	h := inspect.Of(e)
 	head := h.Time.Format("15:04:05.000") + "  "
 	if h.Room != "" {
-		head += h.Room + "  "
+		head += clean(h.Room) + "  "
 	}
-	text := inspect.Text(e)
+	text := eventText(e)
 	if _, ok := e.(*inspect.Ready); ok {
 		head = ""
 	}
