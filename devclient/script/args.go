@@ -2,8 +2,9 @@ package script
 
 import (
 	"fmt"
+	"math"
+	"regexp"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/goparty/party/emulator/inspect"
@@ -84,29 +85,37 @@ func didYouMean(s string, all []string) string {
 	return ""
 }
 
+// days are what durations have in front of Go's own units.
+var days = regexp.MustCompile(`^(?:([0-9]+(?:\.[0-9]+)?)w)?(?:([0-9]+(?:\.[0-9]+)?)d)?([0-9.].*)?$`)
+
 // duration reads a span of time; beside Go's units there are days and weeks.
 func duration(s string) (time.Duration, error) {
 	bad := fmt.Errorf("%q is no duration: write it like 10s, 1h30m or 7d", s)
-	total, rest := time.Duration(0), s
-	for _, unit := range []struct {
-		suffix string
-		length time.Duration
-	}{{"w", 7 * 24 * time.Hour}, {"d", 24 * time.Hour}} {
-		if n, after, ok := strings.Cut(rest, unit.suffix); ok {
-			f, err := strconv.ParseFloat(n, 64)
-			if err != nil || f < 0 {
-				return 0, bad
-			}
-			total += time.Duration(f * float64(unit.length))
-			rest = after
-		}
-	}
-	if rest == "" && s != "" {
-		return total, nil
-	}
-	d, err := time.ParseDuration(rest)
-	if err != nil || d < 0 {
+	parts := days.FindStringSubmatch(s)
+	if s == "" || parts == nil {
 		return 0, bad
 	}
-	return total + d, nil
+	const day = 24 * time.Hour
+	total := 0.0
+	for i, unit := range []time.Duration{7 * day, day} {
+		if parts[i+1] == "" {
+			continue
+		}
+		n, err := strconv.ParseFloat(parts[i+1], 64)
+		if err != nil {
+			return 0, bad
+		}
+		total += n * float64(unit)
+	}
+	rest := time.Duration(0)
+	if parts[3] != "" {
+		var err error
+		if rest, err = time.ParseDuration(parts[3]); err != nil {
+			return 0, bad
+		}
+	}
+	if total+float64(rest) >= math.MaxInt64 {
+		return 0, fmt.Errorf("%q is too long: at most 292 years can be told apart", s)
+	}
+	return time.Duration(total) + rest, nil
 }
