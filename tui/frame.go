@@ -128,7 +128,11 @@ func (f *frame) cover(x, y, w int, lines []string) {
 			continue
 		}
 		under := f.lines[y+i]
-		f.lines[y+i] = pad(ansi.Truncate(under, x, ""), x) + s + ansi.TruncateLeft(under, x+w, "")
+		right := ansi.TruncateLeft(under, x+w, "")
+		if over := width(right) - (f.w - x - w); over > 0 { // half of a wide sign is covered
+			right = spaces(1) + ansi.TruncateLeft(under, x+w+1, "")
+		}
+		f.lines[y+i] = pad(ansi.Truncate(under, x, ""), x) + s + right
 	}
 	f.zones = append(f.zones, zone{x: 0, y: 0, w: f.w, h: f.h, click: func(m *model) tea.Cmd { return m.closeOver() }},
 		zone{x: x, y: y, w: w, h: len(lines), click: func(*model) tea.Cmd { return nil }})

@@ -111,7 +111,7 @@ func (m *model) drawInput(a *area, in *input) {
 	y := a.y + a.n
 	a.put(l.end(a.w))
 	if c := in.field.Cursor(); c != nil {
-		a.f.cursor = tea.NewCursor(a.x+at+c.X, y)
+		a.f.cursor = tea.NewCursor(min(a.x+at+c.X, a.f.w-1), y)
 		a.f.cursor.Blink = false
 	}
 }

@@ -175,7 +175,7 @@ func (p *logPane) draw(m *model, a *area) {
 	main := body
 	var side *area
 	if p.laid {
-		h := max(body.h/2, 1)
+		h := min(max(body.h/2, 1), body.h)
 		main, side = body.part(body.h-h), body.f.area(body.x, body.y+body.h-h, body.w, h)
 	}
 	main.scroll(func(m *model, by int) tea.Cmd { return m.moveBy(by) })

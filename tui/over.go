@@ -254,7 +254,7 @@ func (p *palette) draw(m *model, f *frame) {
 	f.zones = append(f.zones, rows...)
 	f.zones = append(f.zones, zone{x: x, y: y, w: w, h: h + 4, wheel: func(_ *model, by int) tea.Cmd { p.list.move(by); return nil }})
 	if c := p.field.Cursor(); c != nil {
-		f.cursor = tea.NewCursor(x+4+c.X, y+1)
+		f.cursor = tea.NewCursor(min(x+4+c.X, f.w-1), min(y+1, f.h-1))
 		f.cursor.Blink = false
 	}
 }

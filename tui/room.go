@@ -200,7 +200,7 @@ func (p *roomPane) draw(m *model, a *area) {
 			main = body.f.area(body.x, body.y, w, body.h)
 			side = body.f.area(body.x+w, body.y, body.w-w, body.h)
 		} else {
-			h := max(body.h/2, 1)
+			h := min(max(body.h/2, 1), body.h)
 			main, side = body.part(body.h-h), body.f.area(body.x, body.y+body.h-h, body.w, h)
 		}
 	}
@@ -241,7 +241,7 @@ func (p *roomPane) draw(m *model, a *area) {
 // drawDetail draws something laid out, and returns where it is scrolled to.
 func drawDetail(m *model, a *area, beside bool, title string, lines []string, at int) int {
 	t := m.th
-	h := a.h - 1
+	h := max(a.h-1, 0)
 	at = max(0, min(at, len(lines)-h))
 	note := ""
 	if len(lines) > h {

@@ -6,6 +6,7 @@ import (
 
 	"charm.land/lipgloss/v2"
 	"github.com/charmbracelet/colorprofile"
+	"github.com/charmbracelet/x/ansi"
 
 	"github.com/goparty/party/emulator/inspect"
 )
@@ -107,7 +108,7 @@ func newTheme(profile colorprofile.Profile, dark, ascii bool) *theme {
 			if basic < 0 {
 				return lipgloss.NoColor{}
 			}
-			return lipgloss.ANSIColor(basic) //nolint:gosec // small
+			return ansi.BasicColor(basic) //nolint:gosec // small
 		case dark:
 			return lipgloss.Color(darkHex)
 		}
