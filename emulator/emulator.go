@@ -222,9 +222,15 @@ func (e *Emulator) Advance(ctx context.Context, d time.Duration) (time.Time, err
 	return e.clock.Now(), err
 }
 
+// endOfTime is how far the clock goes: times are counted in nanoseconds.
+var endOfTime = time.Date(2262, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // AdvanceClock is Advance with settle, which, if not nil, is called after each
 // thing that fell due. Where it fails, the clock stays where it is.
 func (e *Emulator) AdvanceClock(d time.Duration, settle func() error) error {
+	if e.clock.Now().Add(d).After(endOfTime) {
+		return fmt.Errorf("the clock goes up to %s, and no further", endOfTime.Format(time.DateOnly))
+	}
 	err := e.clock.Advance(d, e.tellClock, settle)
 	e.events.Publish(&inspect.ClockMoved{Header: inspect.Header{Forced: true}, By: d})
 	return err

@@ -104,10 +104,13 @@ func (s *session) advance(_ bool, args []string) error {
 	err = em.AdvanceClock(d, func() error {
 		ctx, cancel := context.WithTimeout(s.runner.ctx, emulator.QuietLimit)
 		defer cancel()
-		return em.Settled(ctx)
+		if err := em.Settled(ctx); err != nil {
+			return fmt.Errorf("the clock stays at %s, because what fell due there goes on: %w", em.Clock().Now().UTC().Format("2006-01-02T15:04:05.999999999Z"), err)
+		}
+		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("the clock stays at %s, because what fell due there goes on: %w", em.Clock().Now().UTC().Format("2006-01-02T15:04:05.999999999Z"), err)
+		return err
 	}
 	return s.quiet()
 }
