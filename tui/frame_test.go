@@ -56,7 +56,7 @@ func TestEveryFrameFillsItsTerminal(t *testing.T) {
 					&inspect.Log{Header: at(201, "chat/日本語", 0), Level: "ERROR", Text: strings.Repeat("日本語", 300)})
 				d.pass(time.Second)
 				d.press(keys)
-				for range 25 {
+				for range 12 {
 					w, h := random.IntN(260)+1, random.IntN(70)+1
 					d.m.Update(tea.WindowSizeMsg{Width: w, Height: h})
 					frame := d.m.draw()

@@ -135,7 +135,8 @@ func dev(ctx context.Context, o devOptions) error {
 		return err
 	}
 	defer ln.Close()
-	srv := served{Emulator: e, reload: session.Reload, source: realPath(o.dir), flags: o.behaviour()}
+	begin := first{session: session, events: e.Events(), dir: o.dir, asked: make(chan struct{}, 1)}
+	srv := served{Emulator: e, reload: begin.reload, source: realPath(o.dir), flags: o.behaviour()}
 	ui := o.show(srv, stop)
 	end := func() {
 		stop() // a second Ctrl-C ends the program at once
@@ -156,7 +157,7 @@ func dev(ctx context.Context, o devOptions) error {
 	if note != "" {
 		ui.say(note)
 	}
-	if err := session.Start(ctx); err != nil {
+	if err := begin.start(ctx, ui); err != nil {
 		interrupted := ctx.Err() != nil
 		end()
 		if interrupted {

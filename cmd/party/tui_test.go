@@ -126,6 +126,21 @@ func TestTheDashboard(t *testing.T) {
 	c.sawNothingOfStacks()
 }
 
+func TestAServerThatDoesNotCompileYet(t *testing.T) {
+	t.Parallel()
+	dir := module(t, map[string]string{"main.go": strings.Replace(talker, "s.Broadcast", "s.Brodcast", 1)})
+	c := inTerminal(t, dir, 110, 32, nil, "dev", "--port", "0")
+	c.sees("the build failed: 1 error", "main.go:22:4", "The server does not run yet")
+	c.press("R")
+	c.sees("main.go:22:4")
+	write(t, dir, map[string]string{"main.go": talker})
+	c.sees("Ready. No room exists yet", "generation 1")
+	c.lacks("the build failed")
+	if code := c.leave("q"); code != 0 {
+		t.Errorf("exit status %d", code)
+	}
+}
+
 func (c *terminal) titled(ok func(string) bool) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
