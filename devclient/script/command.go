@@ -176,7 +176,7 @@ func bind() map[string]func(*testscript.TestScript, bool, []string) {
 				ts.Fatalf("%s did not fail", c.Name)
 			case err == nil:
 			case neg && !isMisuse(err):
-				s.ts.Logf("(failed as asked: %v)", err)
+				s.ts.Logf("(failed as asked: %s)", ownNames(err.Error()))
 				s.failure(err)
 			default:
 				ts.Fatalf("%s", s.explain(err))
@@ -200,5 +200,5 @@ func (s *session) misuse(format string, args ...any) error {
 
 // failure makes a failure that was asked for something to look at with stderr.
 func (s *session) failure(err error) {
-	_, _ = fmt.Fprintln(s.ts.Stderr(), err)
+	_, _ = fmt.Fprintln(s.ts.Stderr(), ownNames(err.Error()))
 }

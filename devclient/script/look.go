@@ -298,7 +298,7 @@ func (s *session) logs(_ bool, args []string) error {
 				_, _ = fmt.Fprintf(out, "%s %s\n", e.Level, e.Text)
 			}
 		case *inspect.Exception:
-			_, _ = fmt.Fprintf(out, "ERROR %s %s\n", e.Room, inspect.Text(e))
+			_, _ = fmt.Fprintf(out, "ERROR %s %s\n", e.Room, ownNames(inspect.Text(e)))
 		}
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -209,7 +210,7 @@ const shownEvents = 12
 
 // explain is an error with what happened last in the rooms that it may be about.
 func (s *session) explain(err error) string {
-	text := narrow(err.Error(), 2000)
+	text := ownNames(narrow(err.Error(), 2000))
 	if isMisuse(err) {
 		return text
 	}
@@ -230,7 +231,7 @@ func (s *session) explain(err error) string {
 			line += narrow(h.Room, 100) + " "
 		}
 		line += strings.ReplaceAll(strings.TrimRight(inspect.Text(e), "\n"), "\n", "\n      ")
-		lines = append(lines, "  "+narrow(line, 300))
+		lines = append(lines, "  "+ownNames(narrow(line, 300)))
 	}
 	if len(lines) == 0 {
 		return text
@@ -253,3 +254,9 @@ func narrow(text string, most int) string {
 	}
 	return strings.Join(lines, "\n")
 }
+
+// links is where link makes a script's directory a package.
+var links = regexp.MustCompile(`[^\s"']*\.party[/\\]test-[0-9-]+[/\\]script[0-9]+[/\\]`)
+
+// ownNames calls a script's files by the names that they have in it.
+func ownNames(text string) string { return links.ReplaceAllString(text, "") }
