@@ -214,6 +214,7 @@ func (s *session) explain(err error) string {
 	if isMisuse(err) {
 		return text
 	}
+	s.soft() // what explains it may still be on its way
 	s.collect()
 	about := map[string]bool{}
 	for i := len(s.involved) - 1; i >= 0 && len(about) < 2; i-- {
@@ -256,7 +257,14 @@ func narrow(text string, most int) string {
 }
 
 // links is where link makes a script's directory a package.
-var links = regexp.MustCompile(`[^\s"']*\.party[/\\]test-[0-9-]+[/\\]script[0-9]+[/\\]`)
+var links = regexp.MustCompile(`[^\s"']*\.party[/\\]test-[0-9-]+[/\\]script[0-9]+\b[/\\]?`)
 
 // ownNames calls a script's files by the names that they have in it.
-func ownNames(text string) string { return links.ReplaceAllString(text, "") }
+func ownNames(text string) string {
+	return links.ReplaceAllStringFunc(text, func(path string) string {
+		if strings.HasSuffix(path, "/") || strings.HasSuffix(path, `\`) {
+			return ""
+		}
+		return "the server's directory"
+	})
+}
