@@ -20,7 +20,9 @@ const (
 // serves already they stay too: it takes them over.
 func (e *Emulator) crashed(g *generation, up time.Duration) {
 	reason := "it ended"
-	if err := g.guest.Err(); err != nil {
+	if err := g.guest.Err(); g.crashed.Load() {
+		reason = "it was killed" // and may have noticed that first, and ended by itself
+	} else if err != nil {
 		reason = err.Error()
 	}
 	e.mu.Lock()
