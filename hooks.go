@@ -46,19 +46,33 @@ type (
 	}
 )
 
+// hooks are looked up by names that are constants: where the linker cannot see
+// which methods are asked for, it keeps all of all types.
 var hooks = []struct {
-	bit wire.Hooks
-	typ reflect.Type
+	bit  wire.Hooks
+	name string
+	typ  reflect.Type // the interface
+	want reflect.Type // the method as a function
+	find func(reflect.Type) (reflect.Method, bool)
 }{
-	{wire.HookStart, reflect.TypeFor[startHook]()},
-	{wire.HookTags, reflect.TypeFor[tagsHook]()},
-	{wire.HookConnect, reflect.TypeFor[connectHook]()},
-	{wire.HookMessage, reflect.TypeFor[messageHook]()},
-	{wire.HookClose, reflect.TypeFor[closeHook]()},
-	{wire.HookError, reflect.TypeFor[errorHook]()},
-	{wire.HookRequest, reflect.TypeFor[requestHook]()},
-	{wire.HookAlarm, reflect.TypeFor[alarmHook]()},
-	{wire.HookException, reflect.TypeFor[exceptionHook]()},
+	{wire.HookStart, "OnStart", reflect.TypeFor[startHook](), reflect.TypeFor[func(context.Context) error](),
+		func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("OnStart") }},
+	{wire.HookTags, "ConnectionTags", reflect.TypeFor[tagsHook](), reflect.TypeFor[func(context.Context, *Connection, *http.Request) ([]string, error)](),
+		func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("ConnectionTags") }},
+	{wire.HookConnect, "OnConnect", reflect.TypeFor[connectHook](), reflect.TypeFor[func(context.Context, *Connection, *http.Request) error](),
+		func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("OnConnect") }},
+	{wire.HookMessage, "OnMessage", reflect.TypeFor[messageHook](), reflect.TypeFor[func(context.Context, *Connection, Message) error](),
+		func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("OnMessage") }},
+	{wire.HookClose, "OnClose", reflect.TypeFor[closeHook](), reflect.TypeFor[func(context.Context, *Connection, int, string, bool) error](),
+		func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("OnClose") }},
+	{wire.HookError, "OnError", reflect.TypeFor[errorHook](), reflect.TypeFor[func(context.Context, *Connection, error)](),
+		func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("OnError") }},
+	{wire.HookRequest, "OnRequest", reflect.TypeFor[requestHook](), reflect.TypeFor[func(http.ResponseWriter, *http.Request)](),
+		func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("OnRequest") }},
+	{wire.HookAlarm, "OnAlarm", reflect.TypeFor[alarmHook](), reflect.TypeFor[func(context.Context, AlarmInfo) error](),
+		func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("OnAlarm") }},
+	{wire.HookException, "OnException", reflect.TypeFor[exceptionHook](), reflect.TypeFor[func(context.Context, error)](),
+		func(t reflect.Type) (reflect.Method, bool) { return t.MethodByName("OnException") }},
 }
 
 // hooksOf finds the hooks that user, a pointer to a class's type, declares. A
@@ -68,15 +82,14 @@ func hooksOf(user any) (wire.Hooks, error) {
 	var set wire.Hooks
 	var errs []error
 	for _, h := range hooks {
-		want := h.typ.Method(0)
-		have, ok := t.MethodByName(want.Name)
+		have, ok := h.find(t)
 		switch {
 		case !ok:
 		case t.Implements(h.typ):
 			set |= h.bit
 		default:
 			errs = append(errs, fmt.Errorf("%s is not the hook of that name:\n\thave %s\n\twant %s",
-				t.Elem().Name()+"."+want.Name, signature(want.Name, have.Type, 1), signature(want.Name, want.Type, 0)))
+				t.Elem().Name()+"."+h.name, signature(h.name, have.Type, 1), signature(h.name, h.want, 0)))
 		}
 	}
 	return set, errors.Join(errs...)
@@ -187,18 +200,17 @@ func (o *object) Exception(ctx context.Context, err error) {
 var (
 	contextType = reflect.TypeFor[context.Context]()
 	errorType   = reflect.TypeFor[error]()
-	serverType  = reflect.TypeFor[*Server]()
 )
 
 // Invoke runs an exported method for another room's [Call].
 func (o *object) Invoke(ctx context.Context, method string, args []byte) ([]byte, error) {
 	v := reflect.ValueOf(o.user)
-	m := v.MethodByName(method)
+	m := methodByName(v, method)
 	name := v.Elem().Type().Name() + "." + method
 	if !m.IsValid() {
 		return nil, fmt.Errorf("class %s has no method %s to call: add it to the type, exported, as %s(ctx context.Context, ...) (R, error)", o.server.Class(), method, method)
 	}
-	if _, promoted := serverType.MethodByName(method); promoted || isHook(method) {
+	if serverMethods[method] || isHook(method) {
 		return nil, fmt.Errorf("%s is a reserved method and cannot be called from other rooms", name)
 	}
 	t := m.Type()
@@ -236,9 +248,17 @@ func (o *object) Invoke(ctx context.Context, method string, args []byte) ([]byte
 	return value, nil
 }
 
+// serverMethods are those that a class has by embedding [Server]. (Naming them
+// keeps the linker from keeping them all; a test compares.)
+var serverMethods = map[string]bool{
+	"Abort": true, "AfterFunc": true, "AutoRespond": true, "Broadcast": true, "Class": true, "Connection": true,
+	"Connections": true, "Context": true, "Do": true, "Env": true, "ID": true, "Log": true, "Name": true,
+	"Now": true, "Props": true, "Sleep": true, "Storage": true, "Stream": true, "WaitUntil": true,
+}
+
 func isHook(name string) bool {
 	for _, h := range hooks {
-		if h.typ.Method(0).Name == name {
+		if h.name == name {
 			return true
 		}
 	}

@@ -62,6 +62,7 @@ type Options struct {
 type Class struct {
 	options Options
 	hooks   wire.Hooks
+	methods []string
 	new     func(*guest.Instance) guest.Object
 	err     error
 }
@@ -87,6 +88,7 @@ func ClassOf[T any, P interface {
 	}
 	if c.err == nil {
 		c.hooks, c.err = hooksOf(new(T))
+		c.methods = callable(new(T))
 	}
 	c.new = func(in *guest.Instance) guest.Object {
 		user := P(new(T))
@@ -138,7 +140,7 @@ func (a App) Program() (guest.Program, error) {
 			errs = append(errs, fmt.Errorf("class %q is empty: make it with party.ClassOf", b))
 		}
 		p.Classes = append(p.Classes, guest.Class{
-			Class: wire.Class{Binding: b, Hibernate: c.options.Hibernate, Subprotocols: c.options.Subprotocols, Hooks: c.hooks},
+			Class: wire.Class{Binding: b, Hibernate: c.options.Hibernate, Subprotocols: c.options.Subprotocols, Hooks: c.hooks, Methods: c.methods},
 			New:   c.new,
 		})
 	}

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -19,7 +21,12 @@ type (
 	misspelt  struct{ Server }
 	starred   struct{ *Server }
 	deeper    struct{ Lab }
+	callee    struct{ Server }
 )
+
+func (*callee) Add(context.Context, int) (int, error) { return 0, nil }
+func (*callee) OnStart(context.Context) error         { return nil }
+func (*callee) hidden()                               {}
 
 func (*startless) OnStart() error { return nil }
 
@@ -81,6 +88,34 @@ func TestAProgramKnowsTheHooksOfItsClasses(t *testing.T) {
 		if c := p.Classes[i]; c.Binding != want.binding || c.Hooks != want.hooks || c.Hibernate != want.hibernate {
 			t.Errorf("%+v, want %+v", c.Class, want)
 		}
+	}
+}
+
+func TestAProgramKnowsWhichMethodsMayBeCalled(t *testing.T) {
+	server := reflect.TypeFor[*Server]()
+	for i := range server.NumMethod() {
+		if name := server.Method(i).Name; !serverMethods[name] {
+			t.Errorf("serverMethods lacks %s", name)
+		}
+	}
+	if len(serverMethods) != server.NumMethod() {
+		t.Errorf("serverMethods has %d methods, and Server %d", len(serverMethods), server.NumMethod())
+	}
+	for _, h := range hooks {
+		if name := h.typ.Method(0).Name; name != h.name || signature(name, h.typ.Method(0).Type, 0) != signature(name, h.want, 0) {
+			t.Errorf("%s is %s", h.name, signature(name, h.typ.Method(0).Type, 0))
+		}
+		if m, ok := h.find(h.typ); !ok || m.Name != h.name {
+			t.Errorf("%s finds %s", h.name, m.Name)
+		}
+	}
+	for _, name := range callable(new(Lab)) {
+		if serverMethods[name] || isHook(name) || !methodByName(reflect.ValueOf(new(Lab)), name).IsValid() {
+			t.Errorf("%s may be called", name)
+		}
+	}
+	if got := callable(new(callee)); !slices.Equal(got, []string{"Add"}) {
+		t.Errorf("%q may be called", got)
 	}
 }
 

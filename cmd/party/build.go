@@ -139,7 +139,7 @@ func buildBinary(ctx context.Context, b *watch.Builder, o buildOptions, name str
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return fmt.Errorf("%s is a folder, and the program is to be written there; give another folder with --out", path)
 	}
-	if err := b.Compile(ctx, path, "CGO_ENABLED=0"); err != nil {
+	if err := b.Compile(ctx, path, []string{"CGO_ENABLED=0"}); err != nil {
 		return err
 	}
 	info, err := os.Stat(path)
@@ -158,6 +158,7 @@ func buildBundle(ctx context.Context, b *watch.Builder, o buildOptions, name str
 	options := bundle.Options{Name: workerName(name), Out: abs, Handler: hello.Handler}
 	for _, c := range hello.Classes {
 		options.Classes = append(options.Classes, c.Binding)
+		options.Methods = append(options.Methods, c.Methods...)
 	}
 	done, err := bundle.Write(ctx, b, options)
 	if err != nil {

@@ -106,6 +106,7 @@ type Class struct {
 	Hibernate    bool
 	Subprotocols []string
 	Hooks        Hooks
+	Methods      []string // that other rooms may call; not told where the program is WebAssembly
 }
 
 // Address names a room.

@@ -283,6 +283,7 @@ func (m *Hello) fields(c *coder) {
 		h := uint64(v.Hooks)
 		c.uint(&h)
 		v.Hooks = Hooks(h)
+		c.strs(&v.Methods)
 	})
 	c.bool(&m.Handler)
 }

@@ -21,8 +21,11 @@ import (
 
 // Builder is what makes a bundle's parts of a package.
 type Builder interface {
-	// Compile writes the program to out; env is added to the environment.
-	Compile(ctx context.Context, out string, env ...string) error
+	// Compile writes the program to out; env is added to the environment, and
+	// flags to those of the go command.
+	Compile(ctx context.Context, out string, env []string, flags ...string) error
+	// PackageDir is where a package that this one imports lies.
+	PackageDir(ctx context.Context, path string) (string, error)
 	// Env is a variable of the go command.
 	Env(ctx context.Context, name string) (string, error)
 }
@@ -32,7 +35,8 @@ type Options struct {
 	Name    string // of the worker, as in its URL
 	Out     string // the folder; it is made where it is missing
 	Classes []string
-	Handler bool // the program has an App.Handler
+	Methods []string // of any class, that rooms call
+	Handler bool     // the program has an App.Handler
 }
 
 // Bundle is one that was written.
@@ -69,7 +73,7 @@ func Write(ctx context.Context, b Builder, o Options) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := b.Compile(ctx, filepath.Join(o.Out, "app.wasm"), "GOOS=js", "GOARCH=wasm", "CGO_ENABLED=0"); err != nil {
+	if err := compile(ctx, b, o); err != nil {
 		return nil, err
 	}
 	files, err := scripts(ctx, b, o)

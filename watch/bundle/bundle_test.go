@@ -17,12 +17,31 @@ import (
 
 // fake stands for the go command.
 type fake struct {
-	err error
-	env []string
+	err          error
+	goflags, sdk string
+	env, flags   []string
+	methods      string
 }
 
-func (f *fake) Compile(_ context.Context, out string, env ...string) error {
-	f.env = env
+func (f *fake) PackageDir(context.Context, string) (string, error) { return f.sdk, nil }
+
+func (f *fake) Compile(_ context.Context, out string, env []string, flags ...string) error {
+	f.env, f.flags = env, flags
+	if len(flags) > 0 {
+		list, err := os.ReadFile(strings.TrimPrefix(flags[0], "-overlay="))
+		if err != nil {
+			return err
+		}
+		var overlay struct{ Replace map[string]string }
+		if err := json.Unmarshal(list, &overlay); err != nil {
+			return err
+		}
+		b, err := os.ReadFile(overlay.Replace[filepath.Join(f.sdk, methodsFile)])
+		if err != nil {
+			return err
+		}
+		f.methods = string(b)
+	}
 	if f.err != nil {
 		return f.err
 	}
@@ -30,6 +49,9 @@ func (f *fake) Compile(_ context.Context, out string, env ...string) error {
 }
 
 func (f *fake) Env(_ context.Context, name string) (string, error) {
+	if name == "GOFLAGS" {
+		return f.goflags, nil
+	}
 	out, err := exec.Command("go", "env", name).Output()
 	return strings.TrimSpace(string(out)), err
 }
@@ -94,6 +116,32 @@ func TestWrite(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+func TestMethodsAreNamed(t *testing.T) {
+	sdk := t.TempDir()
+	write := func(f *fake) {
+		t.Helper()
+		f.sdk = sdk
+		if _, err := Write(t.Context(), f, Options{Name: "n", Out: t.TempDir(), Classes: []string{"a"}, Methods: []string{"Pay", "Deposit", "Pay"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := &fake{}
+	if write(f); len(f.flags) > 0 {
+		t.Errorf("an SDK without the file: %q", f.flags)
+	}
+	if err := os.WriteFile(filepath.Join(sdk, methodsFile), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	f = &fake{}
+	if write(f); strings.Count(f.methods, `v.MethodByName("Pay")`) != 1 || !strings.Contains(f.methods, `case "Deposit":`) {
+		t.Errorf("%q\n%s", f.flags, f.methods)
+	}
+	f = &fake{goflags: "-mod=mod -overlay=mine.json"}
+	if write(f); len(f.flags) > 0 {
+		t.Errorf("the user's own overlay is replaced: %q", f.flags)
 	}
 }
 
