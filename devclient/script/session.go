@@ -21,9 +21,13 @@ var Epoch = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 const limit = emulator.QuietLimit
 
 // softLimit is how long a command that acts waits for the one before to have
-// had its whole effect, so that runs are alike. What takes longer goes on
-// beside it.
-const softLimit = 50 * time.Millisecond
+// had its whole effect, so that runs are alike, also on a busy machine. What
+// takes longer, such as a hook that hangs, goes on beside it, and until it has
+// ended nobody waits so long again.
+const (
+	softLimit = 500 * time.Millisecond
+	softAgain = 20 * time.Millisecond
+)
 
 // session is one script as it runs. One goroutine uses it.
 type session struct {
@@ -44,6 +48,7 @@ type session struct {
 	seen     []inspect.Event
 	lost     uint64
 	answer   *answer
+	busy     bool // soft has waited in vain
 }
 
 // peer is somebody at the other end: a WebSocket or an open request.
@@ -137,9 +142,13 @@ func (s *session) soft() {
 	if s.server == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(s.runner.ctx, softLimit)
+	patience := softLimit
+	if s.busy {
+		patience = softAgain
+	}
+	ctx, cancel := context.WithTimeout(s.runner.ctx, patience)
 	defer cancel()
-	_ = s.settle(ctx)
+	s.busy = s.settle(ctx) != nil
 }
 
 func (s *session) settle(ctx context.Context) error {
