@@ -232,7 +232,7 @@ func TestForcingThroughTheSocketWorksOnARoomWhoseHookHangs(t *testing.T) {
 				resp, _ := h.do(h.request(http.MethodGet, "/parties/"+room+"/?do=echo+x", nil))
 				answer <- resp
 			}()
-			h.keptBy(room, "OnStart runs")
+			h.logged(room, "OnStart waiting", 1)
 			if err := force(t.Context(), room); err != nil {
 				t.Errorf("%s: %v", room, err)
 			}

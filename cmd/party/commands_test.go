@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/goparty/party/devclient"
+	"github.com/goparty/party/emulator/control"
 )
 
 // The scripts of testdata/commands run the real commands against a real
@@ -28,9 +29,10 @@ import (
 //	tell NAME TEXT            sends a message
 //	hears NAME TEXT           the next message is this one
 //	cut NAME CODE             the connection has ended
-//	meanwhile ARGS            starts a command and waits until it has written something
-//	sees PATTERN              waits until that command has written it
+//	meanwhile ARGS            starts a command; with -in FILE first, on that input
+//	sees TEXT                 waits until the command started last has written it
 //	enough                    interrupts it; it must end with status 0
+//	becomes ROOM STATE        waits until a room is so
 func TestCommands(t *testing.T) {
 	binary := partyBinary(t)
 	testscript.Run(t, testscript.Params{
@@ -69,6 +71,7 @@ func TestCommands(t *testing.T) {
 			"meanwhile": on((*stage).meanwhile),
 			"sees":      on((*stage).sees),
 			"enough":    on((*stage).enough),
+			"becomes":   on((*stage).becomes),
 		},
 	})
 }
@@ -78,7 +81,8 @@ type stageKey struct{}
 // stage is what one script runs.
 type stage struct {
 	binary, dir, work string
-	server, other     *aside
+	server            *aside
+	others            []*aside
 	clients           map[string]*devclient.Client
 }
 
@@ -107,8 +111,14 @@ func (s *stage) command(ts *testscript.TestScript, args []string) *exec.Cmd {
 	return cmd
 }
 
-func (s *stage) begin(ts *testscript.TestScript, args []string) *aside {
+func (s *stage) begin(ts *testscript.TestScript, in string, args []string) *aside {
 	p := &aside{cmd: s.command(ts, args), out: newOutput(), done: make(chan struct{})}
+	if in != "" {
+		f, err := os.Open(ts.MkAbs(in))
+		ts.Check(err)
+		defer f.Close()
+		p.cmd.Stdin = f
+	}
 	stdout, err := p.cmd.StdoutPipe()
 	ts.Check(err)
 	p.cmd.Stderr = &p.err
@@ -137,10 +147,11 @@ func (s *stage) end() {
 	for _, c := range s.clients {
 		c.Drop()
 	}
-	for _, p := range []*aside{s.other, s.server} {
-		if p != nil {
-			p.stop()
-		}
+	for _, p := range s.others {
+		p.stop()
+	}
+	if s.server != nil {
+		s.server.stop()
 	}
 	_ = os.RemoveAll(s.dir)
 }
@@ -175,7 +186,7 @@ func (s *stage) dev(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		dir, args = args[0], args[1:]
 	}
-	s.server = s.begin(ts, append([]string{"dev", "--ui", "json", "--port", "0", dir}, args...))
+	s.server = s.begin(ts, "", append([]string{"dev", "--ui", "json", "--port", "0", dir}, args...))
 	s.server.until(ts, "ready event", func(lines []string) bool {
 		return strings.Contains(strings.Join(lines, "\n"), `"type":"ready"`)
 	})
@@ -235,20 +246,53 @@ func (s *stage) cut(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func (s *stage) meanwhile(ts *testscript.TestScript, _ bool, args []string) {
-	s.other = s.begin(ts, args)
+	in := ""
+	if len(args) > 2 && args[0] == "-in" {
+		in, args = args[1], args[2:]
+	}
+	s.others = append(s.others, s.begin(ts, in, args))
 }
 
 func (s *stage) sees(ts *testscript.TestScript, _ bool, args []string) {
-	s.other.until(ts, args[0], func(lines []string) bool {
+	s.last(ts).until(ts, args[0], func(lines []string) bool {
 		return strings.Contains(strings.Join(lines, "\n"), args[0])
 	})
 }
 
 func (s *stage) enough(ts *testscript.TestScript, _ bool, args []string) {
-	if code := s.other.stop(); code != 0 {
-		ts.Fatalf("exit status %d\n%s", code, s.other.err.String())
+	p := s.last(ts)
+	s.others = s.others[:len(s.others)-1]
+	if code := p.stop(); code != 0 {
+		ts.Fatalf("exit status %d\n%s", code, p.err.String())
 	}
-	_, _ = ts.Stdout().Write([]byte(s.other.out.String() + "\n"))
-	_, _ = ts.Stderr().Write(s.other.err.Bytes())
-	s.other = nil
+	_, _ = ts.Stdout().Write([]byte(p.out.String() + "\n"))
+	_, _ = ts.Stderr().Write(p.err.Bytes())
+}
+
+func (s *stage) last(ts *testscript.TestScript) *aside {
+	if len(s.others) == 0 {
+		ts.Fatalf("nothing runs meanwhile")
+	}
+	return s.others[len(s.others)-1]
+}
+
+func (s *stage) becomes(ts *testscript.TestScript, _ bool, args []string) {
+	c, err := control.Dial(filepath.Join(s.dir, control.Name))
+	ts.Check(err)
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		d, err := c.Room(ctx, args[0])
+		if err == nil && d.State == args[1] {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			ts.Fatalf("%s is not %s: %+v, %v", args[0], args[1], d, err)
+		}
+	}
 }
