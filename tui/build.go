@@ -41,6 +41,7 @@ type buildPane struct {
 	errors []inspect.BuildError
 	list   list
 	mended bool // the files are again what runs
+	first  bool // it is only supposed: a server that does not run yet is being built
 }
 
 // swappedFor is how long a change that went well is shown.
@@ -109,9 +110,23 @@ func (p *buildPane) take(m *model, e inspect.Event) {
 	case *inspect.Retired:
 		p.left = 0
 	case *inspect.Ready:
-		if p.phase != broken {
+		if p.phase == starting {
+			p.number, p.total = 1, e.Took
+			to(swapped)
+		} else {
 			to(atRest)
 		}
+	}
+}
+
+// suppose is told of a snapshot. A tool builds when it starts, which nobody can
+// have heard of.
+func (p *buildPane) suppose(m *model, g inspect.Generation) {
+	switch {
+	case g.Number == 0 && !g.Running && p.phase == atRest && !m.o.Attached && p.since.IsZero():
+		p.phase, p.since, p.first = compiling, m.began, true
+	case p.first && g.Running && p.phase == compiling:
+		p.phase, p.first = atRest, false
 	}
 }
 

@@ -151,6 +151,7 @@ func (m *model) took(msg looked) tea.Cmd {
 
 func (m *model) takeSnapshot(s *inspect.Snapshot, at time.Time) {
 	m.snap, m.snapAt = s, at
+	m.build.suppose(m, s.Generation)
 	m.world.take(s, at)
 	m.rooms.refresh(m)
 	if m.room != nil {

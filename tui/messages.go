@@ -163,7 +163,7 @@ func connectionOf(e inspect.Event) string {
 func preview(e inspect.Event) string {
 	p := messageOf(e)
 	if r, ok := e.(*inspect.Request); ok {
-		return clean(fmt.Sprintf("%s %s %d in %s", r.Method, pathOf(r.URL), r.Status, inspect.Span(r.Took)))
+		return clean(fmt.Sprintf("%s %d %s in %s", r.Method, r.Status, pathOf(r.URL), inspect.Span(r.Took)))
 	}
 	if p.Binary {
 		return hex.EncodeToString(p.Data[:min(len(p.Data), 256)])

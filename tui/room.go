@@ -404,7 +404,7 @@ func (p *roomPane) drawTabs(m *model, a *area) {
 		if n := counts[i]; n > 0 && (full || chosen && a.w >= 60) && tab(i) != tabAlarm {
 			l.add(dim, " "+count(n))
 		} else if n > 0 && tab(i) == tabAlarm {
-			l.add(good, t.dot)
+			l.add(good, " "+t.dot)
 		}
 		under.add(faint, strings.Repeat(t.rule, max(x-under.w, 0)))
 		if chosen {
