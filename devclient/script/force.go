@@ -38,6 +38,7 @@ func (s *session) evict(_ bool, args []string) error {
 	if err != nil {
 		return err
 	}
+	s.busy = false
 	return awakeOnly(server.em.Evict(s.runner.ctx, room))
 }
 
@@ -55,6 +56,7 @@ func (s *session) abort(_ bool, args []string) error {
 	if err != nil {
 		return err
 	}
+	s.busy = false
 	return awakeOnly(server.em.Abort(s.runner.ctx, room))
 }
 

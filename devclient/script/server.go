@@ -224,6 +224,7 @@ func (s *session) crash(_ bool, args []string) error {
 	if err != nil {
 		return err
 	}
+	s.busy = false
 	return sv.em.Crash(s.runner.ctx)
 }
 

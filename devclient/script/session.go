@@ -48,7 +48,7 @@ type session struct {
 	seen     []inspect.Event
 	lost     uint64
 	answer   *answer
-	busy     bool // soft has waited in vain
+	busy     bool // soft has waited in vain, and nothing was done about it since
 }
 
 // peer is somebody at the other end: a WebSocket or an open request.
