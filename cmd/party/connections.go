@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -113,6 +112,14 @@ func listConnections(ctx context.Context, c *control.Client, args []string, must
 	return l, nil
 }
 
+// trafficText is messages and their bytes.
+func trafficText(n, size uint64) string {
+	if n == 0 {
+		return "0"
+	}
+	return fmt.Sprintf("%d (%s)", n, sizeText(int64(size)))
+}
+
 func withID(all []inspect.Connection, id string) (found []inspect.Connection, ids []string) {
 	for _, conn := range all {
 		ids = append(ids, conn.ID)
@@ -166,7 +173,7 @@ func tableOfConnections(all []inspect.Connection, now time.Time, rooms bool) lis
 			tags = tags[1:]
 		}
 		row := []string{
-			conn.ID, conn.Status, age, strconv.FormatUint(conn.Traffic.In, 10), strconv.FormatUint(conn.Traffic.Out, 10),
+			conn.ID, conn.Status, age, trafficText(conn.Traffic.In, conn.Traffic.InBytes), trafficText(conn.Traffic.Out, conn.Traffic.OutBytes),
 			queued, delay, strings.Join(tags, ","), string(conn.State),
 		}
 		if rooms {

@@ -30,7 +30,7 @@ const (
 // In a flood of events some are missing: an emulator that puts together events
 // only for history is a slower one.
 const (
-	historyQueue = 1000
+	historyQueue = 500
 	historyPause = 50 * time.Millisecond
 )
 
