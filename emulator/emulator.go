@@ -13,9 +13,11 @@ import (
 	crand "crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -409,7 +411,11 @@ func (e *Emulator) parse(name string) (wire.Address, error) {
 	}
 	party, room, ok := wire.SplitPath("", name)
 	if !ok {
-		return wire.Address{}, fmt.Errorf("%q is no room: write party/name, such as chat/lobby", name)
+		like := "chat/lobby"
+		if len(g.bindings) > 0 && party != "" {
+			like = wire.Kebab(g.bindings[0]) + "/" + party
+		}
+		return wire.Address{}, fmt.Errorf("%q is no room: write party/name, such as %s", name, like)
 	}
 	jurisdiction := ""
 	if before, after, ok := strings.Cut(party, ":"); ok { // as rooms are shown
@@ -417,6 +423,9 @@ func (e *Emulator) parse(name string) (wire.Address, error) {
 	}
 	binding, ok := g.parties[party]
 	if !ok {
+		if like := inspect.Similar(party, slices.Sorted(maps.Keys(g.parties))); like != "" {
+			return wire.Address{}, fmt.Errorf("no class answers at /parties/%s; did you mean %s/%s?", party, like, room)
+		}
 		return wire.Address{}, wire.UnknownParty(party, g.bindings)
 	}
 	return wire.Address{Binding: binding, Name: room, Jurisdiction: jurisdiction}, nil
