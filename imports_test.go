@@ -17,6 +17,7 @@ var mayImport = map[string][]string{
 	"emulator/guest":   {"emulator/wire"},
 	"emulator/clock":   {},
 	"emulator/envfile": {},
+	"emulator/control": {"emulator/inspect"},
 	"emulator/inspect": {},
 	"emulator/process": {"emulator/guest", "emulator/wire"},
 	"emulator/workers": {"emulator/guest", "emulator/wire"},
