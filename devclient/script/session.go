@@ -25,7 +25,7 @@ const limit = emulator.QuietLimit
 // takes longer, such as a hook that hangs, goes on beside it, and until it has
 // ended nobody waits so long again.
 const (
-	softLimit = 500 * time.Millisecond
+	softLimit = 2 * time.Second
 	softAgain = 20 * time.Millisecond
 )
 
