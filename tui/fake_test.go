@@ -163,6 +163,7 @@ type fakeFeed struct {
 	events []inspect.Event
 	lost   uint64
 	limit  int
+	err    error
 	ready  chan struct{}
 }
 
@@ -185,9 +186,12 @@ func (f *fakeFeed) add(events ...inspect.Event) {
 func (f *fakeFeed) Next(ctx context.Context) ([]inspect.Event, uint64, error) {
 	for {
 		f.mu.Lock()
-		events, lost := f.events, f.lost
+		events, lost, err := f.events, f.lost, f.err
 		f.events, f.lost = nil, 0
 		f.mu.Unlock()
+		if err != nil {
+			return nil, 0, err
+		}
 		if len(events) > 0 {
 			return events, lost, nil
 		}
@@ -200,6 +204,14 @@ func (f *fakeFeed) Next(ctx context.Context) ([]inspect.Event, uint64, error) {
 }
 
 func (f *fakeFeed) Close() {}
+
+// end lets the feed fail.
+func (f *fakeFeed) end(err error) {
+	f.mu.Lock()
+	f.err = err
+	f.mu.Unlock()
+	f.add()
+}
 
 // sample is an emulator with some of everything.
 func sample() *fake {

@@ -139,9 +139,6 @@ func (m *model) took(msg looked) tea.Cmd {
 	m.up()
 	m.seen = max(m.seen, msg.need)
 	m.heardSince = false
-	if m.snap != nil && msg.snap.Seq < m.snap.Seq {
-		return nil
-	}
 	m.takeSnapshot(msg.snap, msg.began.Add(msg.took/2))
 	if msg.room != "" && m.room != nil && m.room.name == msg.room {
 		return m.room.takeDetail(m, msg.detail)

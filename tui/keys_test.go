@@ -358,3 +358,32 @@ func TestABuildIsFollowed(t *testing.T) {
 		}
 	})
 }
+
+func TestAnotherEmulatorAtTheSameSocket(t *testing.T) {
+	driveSample(t, 100, 24, func(d *driver, f *fake) {
+		f.happen(story()...)
+		d.press("enter")
+		d.pass(time.Second)
+		d.sees("hello, is anybody here?")
+		f.mu.Lock()
+		f.fails["snapshot"] = errorText("gone")
+		f.snap.Seq = 3
+		f.snap.Generation.Number = 1
+		for _, feed := range f.feeds {
+			feed.end(errorText("gone"))
+		}
+		f.feeds = nil
+		f.mu.Unlock()
+		d.pass(3 * time.Second)
+		d.sees("no emulator: gone")
+		f.mu.Lock()
+		delete(f.fails, "snapshot")
+		f.mu.Unlock()
+		d.pass(3 * time.Second)
+		d.sees("generation 1")
+		d.lacks("no emulator", "hello, is anybody here?")
+		f.happen(&inspect.MessageIn{Header: at(4, "chat/lobby", 0), Connection: "ada", Payload: inspect.NewPayload(false, []byte("new here"))})
+		d.pass(time.Second)
+		d.sees("new here")
+	})
+}

@@ -157,9 +157,14 @@ func (m *model) onFollowed(msg followed) tea.Cmd {
 	}
 	m.feed = msg.feed
 	m.up()
-	if msg.snap != nil && (m.snap == nil || msg.snap.Seq >= m.snap.Seq) {
-		m.takeSnapshot(msg.snap, m.now())
+	if m.snap != nil && msg.snap.Seq < m.snap.Seq { // another emulator, which counts from the beginning
+		m.store = newStore()
+		m.log.refresh(m)
+		if m.room != nil {
+			m.room = newRoomPane(m, m.room.name)
+		}
 	}
+	m.takeSnapshot(msg.snap, m.now())
 	return m.listen(msg.feed)
 }
 

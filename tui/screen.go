@@ -299,23 +299,22 @@ func (m *model) drawFoot(a *area) {
 		}
 		hints = append(hints[:at:at], hints[at+1:]...)
 	}
-	l := t.line().add(plain, " ")
+	l := t.line()
 	for _, h := range hints {
 		x := l.w
 		if h.b != nil && h.b.reason(m) != "" {
-			l.add(faint, h.key+" "+h.text)
+			l.add(faint, "("+h.key+" "+h.text+")")
 		} else {
-			l.add(accent, h.key).add(dim, " "+h.text)
+			l.add(plain, " ").add(accent, h.key).add(dim, " "+h.text+" ")
 		}
 		if h.b != nil {
 			a.f.zones = append(a.f.zones, zone{x: a.x + x, y: a.y + a.n, w: l.w - x, h: 1, click: func(m *model) tea.Cmd { return h.b.use(m) }})
 		}
-		l.add(plain, "  ")
 	}
 	a.put(l.end(a.w))
 }
 
-// rule is a line across with a title in it.
+// title is a line across with a title in it, and notes at its end.
 func (t *theme) title(title string, notes string, w int) string {
 	l := t.line().add(faint, t.rule+t.rule+" ").add(dim, title).add(plain, " ")
 	end := ""

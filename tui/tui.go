@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -52,6 +53,8 @@ func Fits(terminal bool, getenv func(string) string) string {
 		return "this is not a terminal"
 	case getenv("TERM") == "dumb":
 		return "TERM is dumb"
+	case getenv("TERM") == "" && runtime.GOOS != "windows":
+		return "TERM is not set"
 	case getenv("CI") != "" && getenv("CI") != "false":
 		return "CI is set"
 	}
@@ -64,7 +67,7 @@ func Run(ctx context.Context, o Options) error {
 	defer cancel()
 	m := newModel(ctx, o)
 	defer m.close()
-	opts := []tea.ProgramOption{tea.WithContext(ctx), tea.WithFPS(30), tea.WithoutSignalHandler()}
+	opts := []tea.ProgramOption{tea.WithContext(ctx), tea.WithoutSignalHandler()}
 	if os.Getenv("NO_COLOR") != "" { // of any value; the library knows truth values only
 		opts = append(opts, tea.WithColorProfile(colorprofile.ASCII))
 	}
