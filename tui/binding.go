@@ -152,7 +152,7 @@ func (m *model) key(msg tea.KeyPressMsg) tea.Cmd {
 
 // keyNames are how keys are written for people.
 var keyNames = strings.NewReplacer(
-	"pgdown", "PgDn", "pgup", "PgUp", "shift+", "Shift-", "ctrl+", "Ctrl-", "enter", "Enter", "esc", "Esc",
+	"backspace", "Backspace", "pgdown", "PgDn", "pgup", "PgUp", "shift+", "Shift-", "ctrl+", "Ctrl-", "enter", "Enter", "esc", "Esc",
 	"space", "Space", "tab", "Tab", "home", "Home", "end", "End", "up", "Up", "down", "Down", "left", "Left", "right", "Right",
 )
 
@@ -160,7 +160,9 @@ func (b *binding) keyText() string {
 	names := make([]string, len(b.keys))
 	for i, k := range b.keys {
 		names[i] = k
-		if len(k) > 1 {
+		if letter, ok := strings.CutPrefix(k, "ctrl+"); ok {
+			names[i] = "Ctrl-" + strings.ToUpper(letter)
+		} else if len(k) > 1 {
 			names[i] = keyNames.Replace(k)
 		}
 	}
