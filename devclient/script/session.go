@@ -23,9 +23,10 @@ const limit = emulator.QuietLimit
 // softLimit is how long a command that acts waits for the one before to have
 // had its whole effect, so that runs are alike, also on a busy machine. What
 // takes longer, such as a hook that hangs, goes on beside it, and until it has
-// ended nobody waits so long again.
+// ended nobody waits so long again. It is less than what a slow turn may take
+// before it is logged.
 const (
-	softLimit = 2 * time.Second
+	softLimit = 800 * time.Millisecond
 	softAgain = 20 * time.Millisecond
 )
 
