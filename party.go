@@ -27,6 +27,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 
 	"github.com/goparty/party/emulator/guest"
@@ -76,6 +77,11 @@ func ClassOf[T any, P interface {
 	*T
 	server() *Server
 }](opts ...Options) Class {
+	// Little is done here, because the compiler does it again for each class.
+	return classOf(opts, func() any { return P(new(T)) }, func(user any) *Server { return user.(P).server() })
+}
+
+func classOf(opts []Options, create func() any, server func(user any) *Server) Class {
 	var c Class
 	if len(opts) > 1 {
 		c.err = errors.New("ClassOf takes one Options at most")
@@ -84,32 +90,29 @@ func ClassOf[T any, P interface {
 		c.options.Subprotocols = slices.Clone(c.options.Subprotocols)
 	}
 	if c.err == nil {
-		c.err = checkEmbedding[T, P]()
+		c.err = checkEmbedding(create(), server)
 	}
 	if c.err == nil {
-		c.hooks, c.err = hooksOf(new(T))
-		c.methods = callable(new(T))
+		c.hooks, c.err = hooksOf(create())
+		c.methods = callable(create())
 	}
 	c.new = func(in *guest.Instance) guest.Object {
-		user := P(new(T))
-		s := user.server()
+		user := create()
+		s := server(user)
 		s.in = in
 		return &object{server: s, user: user}
 	}
 	return c
 }
 
-// checkEmbedding makes sure that a new T has a Server of its own.
-func checkEmbedding[T any, P interface {
-	*T
-	server() *Server
-}]() (err error) {
+// checkEmbedding makes sure that a new value of the class has a Server of its own.
+func checkEmbedding(user any, server func(any) *Server) (err error) {
 	defer func() {
 		if recover() != nil {
-			err = fmt.Errorf("%T embeds *party.Server: embed party.Server itself, without the star", *new(T))
+			err = fmt.Errorf("%s embeds *party.Server: embed party.Server itself, without the star", reflect.TypeOf(user).Elem())
 		}
 	}()
-	if P(new(T)).server() == nil {
+	if server(user) == nil {
 		panic("nil")
 	}
 	return nil

@@ -43,6 +43,11 @@ type Server struct {
 
 func (s *Server) server() *Server { return s }
 
+// instance is not inlined, and neither are other methods that bring much along:
+// that would be compiled again with every user's package, and a reload waits for
+// it.
+//
+//go:noinline
 func (s *Server) instance() *guest.Instance {
 	if s.in == nil {
 		panic("party.Server used outside of a room: its methods work from OnStart on, in the value that party makes of your class")
@@ -90,6 +95,8 @@ func (s *Server) Sleep(ctx context.Context, d time.Duration) error {
 func (s *Server) Context() context.Context { return s.instance().Context() }
 
 // Log writes to the room's log.
+//
+//go:noinline
 func (s *Server) Log() *slog.Logger { return slog.New(&logHandler{log: s.instance().Log}) }
 
 // Broadcast sends msg to every open connection except those with the ids given.
@@ -112,6 +119,8 @@ func (s *Server) Connection(id string) (*Connection, bool) {
 
 // Connections yields the open connections that carry every tag given, in the
 // order in which they connected.
+//
+//go:noinline
 func (s *Server) Connections(tags ...string) iter.Seq[*Connection] {
 	all := s.instance().Connections(tags)
 	return func(yield func(*Connection) bool) {

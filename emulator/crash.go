@@ -65,7 +65,7 @@ func (e *Emulator) crashed(g *generation, up time.Duration) {
 		Header: inspect.Header{Generation: g.number, Forced: g.crashed.Load()}, Reason: reason, Output: g.guest.Output(),
 		Turns: turns, Cut: cut, Restarts: current,
 	})
-	close(g.buried)
+	g.bury()
 	if current {
 		e.restart(g, up)
 	}

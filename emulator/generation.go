@@ -70,7 +70,8 @@ type generation struct {
 	inside  int                    // instances
 	retired bool                   // newer code serves, and every room knows
 	empty   chan struct{}          // closed once nothing needs retired code any more
-	buried  chan struct{}          // closed once a crash of it has been dealt with
+	buried  chan struct{}          // closed by bury
+	bury    func()                 // once a crash of it has been dealt with, or its end was no crash
 }
 
 func newGeneration(number uint64, g Guest) (*generation, error) {
@@ -79,6 +80,7 @@ func newGeneration(number uint64, g Guest) (*generation, error) {
 		fetches: map[uint64]*exchange{}, calls: map[uint64]*call{}, waiting: map[uint64]int{}, serving: map[*exchange]struct{}{},
 		empty: make(chan struct{}), buried: make(chan struct{}),
 	}
+	gen.bury = sync.OnceFunc(func() { close(gen.buried) })
 	h := g.Hello()
 	gen.handler = h.Handler
 	for _, c := range h.Classes {
@@ -237,6 +239,7 @@ func (e *Emulator) supervise(g *generation) {
 	up := time.Now()
 	beat := time.NewTicker(pingEvery)
 	defer beat.Stop()
+	defer g.bury()
 	for running := true; running; {
 		select {
 		case <-e.ctx.Done():
