@@ -105,7 +105,7 @@ func (s *session) connect(neg bool, args []string) error {
 			return fmt.Errorf("another status\n  want: %s\n  got:  %w", a.value("-fail"), err)
 		}
 		return nil
-	case ctx.Err() != nil:
+	case ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("the handshake was not answered within %s: ConnectionTags or OnConnect has not returned", limit)
 	case err != nil:
 		return err
