@@ -13,7 +13,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/rogpeppe/go-internal/txtar"
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+}
 
 // demo is the server of these tests.
 const demo = `
@@ -178,7 +183,7 @@ func TestFailures(t *testing.T) {
 		if *update {
 			want.Data = []byte(log)
 		} else if log != string(want.Data) {
-			t.Errorf("%s says\n%s\nand should say\n%s", name, log, want.Data)
+			t.Errorf("%s does not say what it should:\n%s", name, cmp.Diff(string(want.Data), log))
 		}
 	}
 	if *update {
@@ -285,7 +290,7 @@ func TestRunsAreAlike(t *testing.T) {
 		runs = 3
 	}
 	// Neither must machine load matter, so some run at the same time.
-	slots := make(chan struct{}, 4)
+	slots := make(chan struct{}, 8)
 	file := filepath.Join(write(t, map[string]string{"rich": rich + demo}), "rich.txtar")
 	r, end, err := newRunner(t.Context(), Options{Dir: "../.."})
 	if err != nil {
