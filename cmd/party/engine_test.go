@@ -422,7 +422,7 @@ func TestEngine(t *testing.T) {
 
 // The engine tells nobody that a room has gone to sleep, so that here alone a
 // test has to wait: it does so after ten seconds without an event.
-const sleepsAfter = 12 * time.Second
+const sleepsAfter = 13 * time.Second
 
 func TestHibernationOnTheEngine(t *testing.T) {
 	if testing.Short() {
@@ -441,7 +441,7 @@ func TestHibernationOnTheEngine(t *testing.T) {
 	leaky.send("leak")
 	leaky.wants("leaked")
 	a.send("rename Ada Lovelace")
-	a.send("alarm 13s")
+	a.send("alarm 15s")
 	time.Sleep(sleepsAfter)
 	a.send("ping") // the engine answers
 	a.wants("pong")
@@ -457,7 +457,7 @@ func TestHibernationOnTheEngine(t *testing.T) {
 	plain.send("seen")
 	plain.wants("2")
 	// Goroutines that nobody waits for keep a room awake for ten seconds more.
-	time.Sleep(sleepsAfter - 3*time.Second)
+	time.Sleep(sleepsAfter)
 	leaky.send("seen")
 	leaky.wants("1")
 	_ = b.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""), time.Time{})
