@@ -160,6 +160,15 @@ func New(c Config) *Emulator {
 	return e
 }
 
+// ErrState matches [Emulator.Run]'s error where the directory of the rooms'
+// state cannot be used. No other code mends that.
+var ErrState = errors.New("the state cannot be used")
+
+type stateError struct{ error }
+
+func (e stateError) Unwrap() error        { return e.error }
+func (e stateError) Is(target error) bool { return target == ErrState }
+
 // open opens the rooms' databases.
 func (e *Emulator) open() error {
 	dir := e.config.State
@@ -172,7 +181,7 @@ func (e *Emulator) open() error {
 	}
 	store, err := storage.Open(dir, storage.Options{Full: e.config.Durable, Now: e.clock.Now})
 	if err != nil {
-		return err
+		return stateError{err}
 	}
 	e.store = store
 	return nil

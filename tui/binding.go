@@ -178,8 +178,8 @@ func (b *binding) footKey() string {
 	return k
 }
 
-// Markdown writes the table of keys for the README.
-func Markdown() string {
+// markdown writes the table of keys for the README.
+func markdown() string {
 	var out strings.Builder
 	for _, s := range scopeTitles {
 		out.WriteString("\n**" + s.title + "**\n\n| key | command | |\n|---|---|---|\n")

@@ -84,7 +84,7 @@ func TestREADMEHasTheTableOfKeys(t *testing.T) {
 	if !ok || !ok2 {
 		t.Fatalf("the README lacks %q or %q", begin, end)
 	}
-	if want := Markdown() + "\n"; old != want {
+	if want := markdown() + "\n"; old != want {
 		if !*update {
 			t.Fatal("the README's table of keys is another than the bindings; go test ./tui -update writes it")
 		}

@@ -41,8 +41,10 @@ may look at one emulator. Leaving it leaves the emulator running.`,
 			}
 			defer c.Close()
 			defer startGuard()()
+			ctx, stop := untilInterrupt(cmd.Context())
+			defer stop()
 			rec := &recorder{viewer: c}
-			err = tui.Run(cmd.Context(), tui.Options{Emulator: c, Recorder: rec, Name: attachedName(socket), Attached: true, ASCII: ascii})
+			err = tui.Run(ctx, tui.Options{Emulator: c, Recorder: rec, Name: attachedName(socket), Attached: true, ASCII: ascii})
 			said, failed := rec.Stop(cmd.Context())
 			if err = errors.Join(err, failed); said != "" {
 				fmt.Fprintln(cmd.OutOrStdout(), said)

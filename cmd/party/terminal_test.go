@@ -93,6 +93,7 @@ func inTerminal(t testing.TB, dir string, w, h int, env []string, args ...string
 		close(c.exited)
 	}()
 	t.Cleanup(func() {
+		last := c.text()
 		select {
 		case <-c.exited:
 		default:
@@ -103,7 +104,7 @@ func inTerminal(t testing.TB, dir string, w, h int, env []string, args ...string
 		_ = c.pty.Close()
 		reading.Wait()
 		if t.Failed() {
-			t.Logf("the screen of party %s:\n%s", strings.Join(args, " "), c.text())
+			t.Logf("the screen of party %s:\n%s", strings.Join(args, " "), last)
 		}
 	})
 	return c

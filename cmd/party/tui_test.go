@@ -214,6 +214,39 @@ func TestNoDashboardWhereItDoesNotFit(t *testing.T) {
 	}
 }
 
+func TestASignalEndsTheDashboardInOrder(t *testing.T) {
+	t.Parallel()
+	p := setup{}.dev(t, testServer(t))
+	for name, args := range map[string][]string{
+		"dev":    {"dev", "--port", "0", "--socket", filepath.Join(t.TempDir(), "s"), "--state", t.TempDir(), testServer(t)},
+		"attach": {"attach"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := inTerminal(t, p.dir, 100, 24, nil, args...)
+			c.sees("Ready. No room exists yet")
+			if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			c.ended()
+			if code := c.cmd.ProcessState.ExitCode(); code != 0 {
+				t.Errorf("exit status %d", code)
+			}
+			c.sawNothingOfStacks()
+		})
+	}
+}
+
+func TestStateInUseEndsTheDashboard(t *testing.T) {
+	t.Parallel()
+	p := setup{}.dev(t, testServer(t))
+	c := inTerminal(t, p.dir, 300, 24, nil, "dev", "--port", "0", testServer(t))
+	c.ended()
+	c.untilAfterExit("the reason", func() bool { return strings.Contains(c.textLocked(), "is in use by process") })
+	if code := c.cmd.ProcessState.ExitCode(); code != exitFailed {
+		t.Errorf("exit status %d", code)
+	}
+}
+
 func TestTheTerminalIsGivenBackWhateverEndsTheTool(t *testing.T) {
 	t.Parallel()
 	fixture := filepath.Join(repo(t), "fixtures", "chat")
