@@ -83,11 +83,11 @@ func (s *session) connect(neg bool, args []string) error {
 	if err != nil {
 		return err
 	}
+	s.soft() // also until it has noticed its end
 	if have, ok := s.clients[name].(*socket); ok && have.Open() {
 		return misuse{fmt.Errorf("%s is connected already: close it first, or take another name", name)}
 	}
 	s.involve(room)
-	s.soft()
 	ctx, cancel := context.WithTimeout(s.runner.ctx, limit)
 	defer cancel()
 	c, err := devclient.Dial(ctx, server.url+path(room), o)
