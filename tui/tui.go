@@ -63,11 +63,11 @@ func Fits(terminal bool, getenv func(string) string) string {
 
 // Run shows the dashboard until the person leaves it or ctx ends.
 func Run(ctx context.Context, o Options) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	m := newModel(ctx, o)
+	asking, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	m := newModel(asking, o)
 	defer m.close()
-	opts := []tea.ProgramOption{tea.WithContext(ctx), tea.WithoutSignalHandler()}
+	defer cancel()
+	opts := []tea.ProgramOption{tea.WithoutSignalHandler()}
 	if os.Getenv("NO_COLOR") != "" { // of any value; the library knows truth values only
 		opts = append(opts, tea.WithColorProfile(colorprofile.ASCII))
 	}
@@ -77,7 +77,16 @@ func Run(ctx context.Context, o Options) error {
 	if o.Output != nil {
 		opts = append(opts, tea.WithOutput(o.Output))
 	}
-	_, err := tea.NewProgram(m, opts...).Run()
+	p := tea.NewProgram(m, opts...)
+	// Told to quit, a program ends in order; killed, it may still be reading.
+	stop := context.AfterFunc(ctx, func() {
+		kill := time.AfterFunc(quitLimit, p.Kill)
+		defer kill.Stop()
+		p.Quit()
+		p.Wait()
+	})
+	defer stop()
+	_, err := p.Run()
 	switch {
 	case errors.Is(err, tea.ErrProgramPanic):
 		return ErrPanic
@@ -99,4 +108,5 @@ const (
 	share     = 20                     // looking may take one part in so many of the time
 	patience  = 2 * time.Second        // then the emulator is said not to answer
 	heartbeat = 250 * time.Millisecond // of countdowns
+	quitLimit = 2 * time.Second        // for a dashboard that is told to end
 )
