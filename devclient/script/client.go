@@ -63,6 +63,17 @@ func path(room string) string {
 	return strings.ReplaceAll(p, " ", "%20")
 }
 
+// roomName is a room as it is shown: party/name as in the URL, where spaces and
+// other letters are escaped. What stands behind is not part of it.
+func roomName(room string) string {
+	u, err := url.Parse(path(room))
+	if err != nil {
+		return room
+	}
+	parts := strings.SplitN(strings.TrimPrefix(u.EscapedPath(), "/parties/"), "/", 3)
+	return strings.Join(parts[:min(len(parts), 2)], "/")
+}
+
 func (s *session) connect(neg bool, args []string) error {
 	a, err := s.parse(args, map[string]bool{"-id": true, "-query": true, "-header": true, "-protocol": true, "-fail": true})
 	if err != nil {
@@ -87,7 +98,7 @@ func (s *session) connect(neg bool, args []string) error {
 	if have, ok := s.clients[name].(*socket); ok && have.Open() {
 		return misuse{fmt.Errorf("%s is connected already: close it first, or take another name", name)}
 	}
-	s.involve(room)
+	s.involve(roomName(room))
 	ctx, cancel := context.WithTimeout(s.runner.ctx, limit)
 	defer cancel()
 	c, err := devclient.Dial(ctx, server.url+path(room), o)
@@ -113,7 +124,7 @@ func (s *session) connect(neg bool, args []string) error {
 		c.Drop()
 		return nil
 	}
-	p := &socket{c, room}
+	p := &socket{c, roomName(room)}
 	s.add(name, p)
 	p.flushed(ctx) // the server has it now
 	return nil

@@ -14,8 +14,9 @@ func (s *session) acting(args []string) (server *server, room string, err error)
 		return nil, "", err
 	}
 	server, err = s.running()
-	s.involve(args[0])
-	return server, args[0], err
+	room = roomName(args[0])
+	s.involve(room)
+	return server, room, err
 }
 
 func (s *session) hibernate(_ bool, args []string) error {

@@ -84,7 +84,7 @@ func (s *session) request(ctx context.Context, a *arguments) (*http.Response, st
 	if !strings.HasPrefix(to, "/") {
 		to = path(to)
 	}
-	s.involve(strings.TrimPrefix(strings.SplitN(to, "?", 2)[0], "/parties/"))
+	s.involve(roomName(to))
 	var local string
 	trace := &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { local = i.Conn.LocalAddr().String() }}
 	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), method, s.server.url+strings.ReplaceAll(to, " ", "%20"), body)
