@@ -94,9 +94,9 @@ func (s *session) connect(neg bool, args []string) error {
 	if err != nil {
 		return err
 	}
-	s.soft() // also until it has noticed its end
-	if have, ok := s.clients[name].(*socket); ok && have.Open() {
-		return misuse{fmt.Errorf("%s is connected already: close it first, or take another name", name)}
+	s.soft()
+	if err := s.free(name); err != nil {
+		return err
 	}
 	s.involve(roomName(room))
 	ctx, cancel := context.WithTimeout(s.runner.ctx, limit)
@@ -127,6 +127,23 @@ func (s *session) connect(neg bool, args []string) error {
 	p := &socket{c, roomName(room)}
 	s.add(name, p)
 	p.flushed(ctx) // the server has it now
+	return nil
+}
+
+// free fails where a name's connection or request is still open.
+func (s *session) free(name string) error {
+	switch have := s.clients[name].(type) {
+	case *socket:
+		if have.Open() {
+			return misuse{fmt.Errorf("%s is connected already: close it first, or take another name", name)}
+		}
+	case *stream:
+		select {
+		case <-have.done:
+		default:
+			return misuse{fmt.Errorf("%s is an open request: drop it first, or take another name", name)}
+		}
+	}
 	return nil
 }
 

@@ -170,6 +170,9 @@ type stream struct {
 func (s *session) open(neg bool, a *arguments) error {
 	name := a.value("-open")
 	s.soft()
+	if err := s.free(name); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(s.runner.ctx)
 	t := time.AfterFunc(limit, cancel)
 	resp, local, err := s.request(ctx, a)
