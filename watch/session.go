@@ -213,7 +213,6 @@ func (s *Session) build(ctx context.Context, asked bool) (path string, content s
 			return "", nil, err
 		}
 	}
-	s.builder.direct = nil
 	path, err = s.builder.Build(ctx)
 	if ctx.Err() != nil {
 		return "", nil, ctx.Err()
@@ -224,6 +223,7 @@ func (s *Session) build(ctx context.Context, asked bool) (path string, content s
 	if err != nil {
 		return "", nil, err
 	}
+	s.builder.direct = nil             // it is to be prepared anew
 	content = s.scanner.scan(s.inputs) // of what it imports now
 	s.try(content)
 	done(path, "go build")

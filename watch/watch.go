@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/goparty/party/emulator/inspect"
@@ -118,6 +119,13 @@ func (s *Session) changed(ctx context.Context, since time.Time) {
 	if envChanged && s.config.EnvFile != "" {
 		paths = append(paths, s.config.EnvFile)
 	}
+	if time.Since(since) < emptyLimit && slices.ContainsFunc(paths, isEmpty) {
+		s.mu.Lock()
+		w := s.watcher
+		s.mu.Unlock()
+		time.AfterFunc(emptyLimit, w.look)
+		return
+	}
 	e := &inspect.FilesChanged{Count: len(paths), Files: shown(paths)}
 	if !envChanged && content.equal(s.running) && len(s.config.Emulator.Classes()) > 0 {
 		s.tried = content
@@ -130,6 +138,15 @@ func (s *Session) changed(ctx context.Context, since time.Time) {
 		since = written
 	}
 	_ = s.reload(ctx, since, false) // it has said what came of it
+}
+
+// emptyLimit is how long an empty file may be one that is just being written: some
+// editors empty it first.
+const emptyLimit = 100 * time.Millisecond
+
+func isEmpty(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Size() == 0
 }
 
 // shownMost is how many files an event names.

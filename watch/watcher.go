@@ -97,7 +97,7 @@ func (w *watcher) watch(dirs []string) {
 		switch {
 		case err == nil:
 			w.dirs[dir] = true
-			w.note(dir) // what came before we watched
+			w.note("") // something may have come before we watched
 		case errors.Is(err, os.ErrNotExist):
 		default:
 			fs := w.fs

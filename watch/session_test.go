@@ -1,0 +1,529 @@
+package watch
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+	"go.uber.org/goleak"
+
+	"github.com/goparty/party/emulator"
+	"github.com/goparty/party/emulator/inspect"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const patience = 60 * time.Second
+
+// write makes files below dir; an empty text removes one.
+func write(t testing.TB, dir string, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if text == "" {
+			if err := os.RemoveAll(path); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// outside makes a module that uses this one.
+func outside(t testing.TB, files map[string]string) string {
+	t.Helper()
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, map[string]string{
+		"go.mod": "module example.com/outside\n\ngo 1.26.0\n\nrequire github.com/goparty/party v0.0.0\n\nreplace github.com/goparty/party => " + strconv.Quote(root) + "\n",
+	})
+	write(t, dir, files)
+	return dir
+}
+
+// answering is a server that answers with an expression.
+func answering(imports, expression string) string {
+	lines := ""
+	for _, path := range strings.Fields(imports) {
+		lines += strconv.Quote(path) + "\n"
+	}
+	return fmt.Sprintf(`package main
+
+import (
+	"net/http"
+
+	"github.com/goparty/party"
+	%s)
+
+type Echo struct{ party.Server }
+
+func (e *Echo) OnRequest(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(%s)) }
+
+var App = party.App{Servers: party.Servers{"Echo": party.ClassOf[Echo](party.Options{Hibernate: true})}}
+
+func main() { party.Main(App) }
+`, lines, expression)
+}
+
+// world is a session with its emulator and all that happened.
+type world struct {
+	*Session
+	t    *testing.T
+	dir  string
+	addr string
+
+	mu    sync.Mutex
+	all   []inspect.Event
+	seen  int // of all, by await
+	grown chan struct{}
+}
+
+func start(t *testing.T, dir string, change ...func(*Config)) *world {
+	t.Helper()
+	e := emulator.New(emulator.Config{})
+	w := &world{t: t, dir: dir, grown: make(chan struct{})}
+	sub := e.Events().Subscribe(1 << 16)
+	logged := make(chan struct{})
+	go func() { defer close(logged); w.read(sub) }()
+	c := Config{Dir: dir, Scratch: filepath.Join(dir, ".party"), Emulator: e}
+	for _, f := range change {
+		f(&c)
+	}
+	var err error
+	if w.Session, err = NewSession(c); err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.addr = ln.Addr().String()
+	served := make(chan error, 1)
+	go func() { served <- e.Serve(ln) }()
+	ctx, cancel := context.WithCancel(context.Background())
+	watched := make(chan struct{})
+	close(watched)
+	t.Cleanup(func() {
+		cancel()
+		<-watched
+		if err := e.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+		<-served
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+		if left, _ := filepath.Glob(filepath.Join(c.Scratch, "build-*")); len(left) > 0 {
+			t.Errorf("%v is left", left)
+		}
+		sub.Close()
+		<-logged
+		if t.Failed() {
+			t.Log(w.dump())
+		}
+	})
+	if err := w.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	await[*inspect.GenerationStarted](w, nil)
+	watched = make(chan struct{})
+	go func() { defer close(watched); w.Watch(ctx) }()
+	w.watches()
+	return w
+}
+
+// watches waits until changes are noticed.
+func (w *world) watches() {
+	for {
+		w.Session.mu.Lock()
+		there := w.Session.watcher != nil
+		w.Session.mu.Unlock()
+		if there {
+			w.busy.Lock() // Watch holds it until it does
+			w.busy.Unlock()
+			return
+		}
+		time.Sleep(time.Millisecond) //nolint // nothing tells
+	}
+}
+
+func (w *world) read(sub *inspect.Subscription) {
+	for {
+		events, _, err := sub.Next(context.Background())
+		if err != nil {
+			return
+		}
+		w.mu.Lock()
+		w.all = append(w.all, events...)
+		close(w.grown)
+		w.grown = make(chan struct{})
+		w.mu.Unlock()
+	}
+}
+
+func (w *world) dump() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var b strings.Builder
+	for _, e := range w.all {
+		fmt.Fprintf(&b, "%s\n", inspect.Text(e))
+	}
+	return b.String()
+}
+
+// await waits for the next event of one type behind those that were awaited.
+func await[E inspect.Event](w *world, match func(E) bool) E {
+	w.t.Helper()
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	for {
+		w.mu.Lock()
+		grown := w.grown
+		for ; w.seen < len(w.all); w.seen++ {
+			if e, ok := w.all[w.seen].(E); ok && (match == nil || match(e)) {
+				w.seen++
+				w.mu.Unlock()
+				return e
+			}
+		}
+		w.mu.Unlock()
+		select {
+		case <-grown:
+		case <-limit.C:
+			var e E
+			w.t.Fatalf("waited in vain for %T", e)
+		}
+	}
+}
+
+// count says how many events of one type there were.
+func count[E inspect.Event](w *world) (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, e := range w.all {
+		if _, ok := e.(E); ok {
+			n++
+		}
+	}
+	return n
+}
+
+func (w *world) get() string {
+	w.t.Helper()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+	resp, err := client.Get("http://" + w.addr + "/parties/echo/room")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return string(b)
+}
+
+// answers saves files and asserts what the code that is made of them answers.
+func (w *world) answers(want string, files map[string]string) *inspect.BuildDone {
+	w.t.Helper()
+	write(w.t, w.dir, files)
+	done := await[*inspect.BuildDone](w, nil)
+	await[*inspect.Swapped](w, nil)
+	if got := w.get(); got != want {
+		w.t.Errorf("got %q, want %q", got, want)
+	}
+	return done
+}
+
+// settled waits until later builds can be fast.
+func (w *world) settled() {
+	w.busy.Lock()
+	defer w.busy.Unlock()
+	w.prepared.Wait()
+}
+
+func TestSessionFollowsEveryKindOfChange(t *testing.T) {
+	dir := outside(t, map[string]string{"main.go": answering("", `"one"`), ".env": "WHO=nobody\n"})
+	w := start(t, dir, func(c *Config) { c.EnvFile, c.EnvOptional = filepath.Join(dir, ".env"), true })
+	if got := w.get(); got != "one" {
+		t.Fatalf("got %q", got)
+	}
+	w.settled()
+	direct := w.builder.direct != nil
+	if done := w.answers("two", map[string]string{"main.go": answering("", `"two"`)}); direct == (done.How == "go build") {
+		t.Errorf("built by %s", done.How)
+	}
+
+	// A failed build says where, and the next good save recovers.
+	generation := w.config.Emulator.Generation()
+	write(t, dir, map[string]string{"main.go": answering("", `missing`)})
+	failed := await[*inspect.BuildFailed](w, nil)
+	if len(failed.Errors) != 1 || failed.Errors[0].Line == 0 || failed.Errors[0].Column == 0 || !strings.HasSuffix(failed.Errors[0].File, "main.go") ||
+		failed.Errors[0].Text != "undefined: missing" || failed.Generation != generation {
+		t.Errorf("%+v", failed)
+	}
+	if got := w.get(); got != "two" {
+		t.Errorf("got %q after a failed build", got)
+	}
+	write(t, dir, map[string]string{"main.go": answering("", `"two"`)}) // undone: nothing to build
+	if e := await[*inspect.FilesChanged](w, nil); !e.Same {
+		t.Errorf("%+v", e)
+	}
+	w.answers("three", map[string]string{"main.go": answering("", `"three"`)})
+	if got := w.config.Emulator.Generation(); got != generation+1 {
+		t.Errorf("generation %d after %d: a failed build took a number", got, generation)
+	}
+	if done := w.answers("two", map[string]string{"main.go": answering("", `"two"`)}); !strings.Contains(done.How, "earlier") {
+		t.Errorf("the same content again was built by %s", done.How)
+	}
+
+	// Another import, another package, its removal, another name of a file.
+	w.answers("ONE", map[string]string{"main.go": answering("strings", `strings.ToUpper("one")`)})
+	w.answers("part", map[string]string{
+		"part/part.go": "package part\n\nfunc Text() string { return \"part\" }\n",
+		"main.go":      answering("example.com/outside/part", `part.Text()`),
+	})
+	w.settled()
+	w.answers("other part", map[string]string{"part/part.go": "package part\n\nfunc Text() string { return \"other part\" }\n"})
+	write(t, dir, map[string]string{"part": ""})
+	if e := await[*inspect.BuildFailed](w, nil); !strings.Contains(e.Output, "example.com/outside/part") {
+		t.Errorf("%+v", e)
+	}
+	w.answers("it is back", map[string]string{"part/part.go": "package part\n\nfunc Text() string { return \"it is back\" }\n"})
+	w.answers("alone", map[string]string{"part": "", "main.go": answering("", `"alone"`)})
+	if err := os.Rename(filepath.Join(dir, "main.go"), filepath.Join(dir, "server.go")); err != nil {
+		t.Fatal(err)
+	}
+	await[*inspect.Swapped](w, nil)
+	if got := w.get(); got != "alone" {
+		t.Errorf("got %q", got)
+	}
+	// A directory that the code imports before it is there.
+	write(t, dir, map[string]string{"server.go": answering("example.com/outside/late", `late.Text`)})
+	await[*inspect.BuildFailed](w, nil)
+	w.answers("late", map[string]string{"late/late.go": "package late\n\nconst Text = \"late\"\n"})
+
+	// A dependency that a directory replaces.
+	mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.answers("theirs", map[string]string{
+		"their/go.mod": "module example.com/their\n\ngo 1.26.0\n", "their/their.go": "package their\n\nfunc Text() string { return \"theirs\" }\n",
+		"go.mod":    string(mod) + "\nrequire example.com/their v0.0.0\n\nreplace example.com/their => ./their\n",
+		"server.go": answering("example.com/their", `their.Text()`),
+	})
+	w.answers("theirs too", map[string]string{"their/their.go": "package their\n\nfunc Text() string { return \"theirs too\" }\n"})
+
+	// What is embedded, and what the environment says.
+	embedding := strings.Replace(answering("embed", `all()`), "type Echo", `//go:embed texts
+var texts embed.FS
+
+func all() (s string) {
+	entries, _ := texts.ReadDir("texts")
+	for _, e := range entries {
+		b, _ := texts.ReadFile("texts/" + e.Name())
+		s += string(b)
+	}
+	return s
+}
+
+type Echo`, 1)
+	w.answers("a", map[string]string{"server.go": embedding, "texts/a": "a"})
+	w.settled()
+	w.answers("A", map[string]string{"texts/a": "A"})
+	w.answers("AB", map[string]string{"texts/b": "B"})
+	w.answers("nobody", map[string]string{"server.go": strings.Replace(answering("", `e.Env("WHO")`), "", "", 1)})
+	write(t, dir, map[string]string{".env": "WHO=somebody\n"})
+	await[*inspect.Swapped](w, nil)
+	if got := w.get(); got != "somebody" {
+		t.Errorf("got %q", got)
+	}
+	write(t, dir, map[string]string{".env": "no line of an environment\n"})
+	if e := await[*inspect.ReloadFailed](w, nil); !strings.Contains(e.Reason, ".env") {
+		t.Errorf("%+v", e)
+	}
+	w.answers("somebody", map[string]string{".env": "WHO=somebody\nMORE=1\n"})
+
+	// Code that does not start.
+	write(t, dir, map[string]string{"server.go": answering("", `"x"`) + "\nfunc init() { panic(\"no luck\") }\n"})
+	if e := await[*inspect.ReloadFailed](w, nil); !strings.Contains(e.Reason, "no luck") {
+		t.Errorf("%+v", e)
+	}
+	if got := w.get(); got != "somebody" {
+		t.Errorf("got %q", got)
+	}
+	w.answers("last", map[string]string{"server.go": answering("", `"last"`)})
+	if err := w.Reload(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSessionBuildsNothingWhereNothingChanged(t *testing.T) {
+	dir := outside(t, map[string]string{"main.go": answering("", `"one"`)})
+	w := start(t, dir)
+	builds := count[*inspect.BuildStarted](w)
+	main := filepath.Join(dir, "main.go")
+	same, err := os.ReadFile(main)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, map[string]string{
+		"main.go": string(same), "main_test.go": "package main\n", "notes.txt": "x", ".#main.go": "broken", "main.go~": "broken",
+		"testdata/x.go": "broken", ".party/y.go": "broken", "_later.go": "broken", ".main.go.swp": "broken",
+	})
+	if err := os.Chmod(main, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(main, time.Now(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	// As editors save: a new file takes the place of the old one.
+	write(t, dir, map[string]string{"main.go.new": answering("", `"two"`)})
+	if err := os.Rename(main, main+"~"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(main+".new", main); err != nil {
+		t.Fatal(err)
+	}
+	await[*inspect.Swapped](w, nil)
+	if got := w.get(); got != "two" {
+		t.Errorf("got %q", got)
+	}
+	if n := count[*inspect.BuildDone](w) + count[*inspect.BuildFailed](w) - builds; n != 1 {
+		t.Errorf("%d builds", n)
+	}
+}
+
+func TestAChangeDuringABuildEndsIt(t *testing.T) {
+	dir := outside(t, map[string]string{"main.go": answering("", `"one"`)})
+	w := start(t, dir)
+	w.settled()
+	write(t, dir, map[string]string{"main.go": answering("", `"two"`)})
+	await[*inspect.BuildStarted](w, nil)
+	write(t, dir, map[string]string{"main.go": answering("", `"three"`)})
+	await[*inspect.BuildCanceled](w, nil)
+	await[*inspect.Swapped](w, nil)
+	if got := w.get(); got != "three" || w.config.Emulator.Generation() != 2 {
+		t.Errorf("got %q, generation %d", got, w.config.Emulator.Generation())
+	}
+}
+
+func TestManyFilesAreOneBuild(t *testing.T) {
+	dir := outside(t, map[string]string{"main.go": answering("", `"one"`)})
+	w := start(t, dir)
+	away, err := os.MkdirTemp(dir, ".away")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{}
+	for i := range 200 {
+		files[fmt.Sprintf("f%d.go", i)] = fmt.Sprintf("package main\n\nconst c%d = %d\n", i, i)
+	}
+	write(t, away, files)
+	for name := range files {
+		if err := os.Rename(filepath.Join(away, name), filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.answers("199", map[string]string{"main.go": answering("strconv", `strconv.Itoa(c199)`)})
+	if e := w.find(func(e *inspect.FilesChanged) bool { return e.Count >= 200 }); len(e) != 1 {
+		t.Errorf("%d changes of all files", len(e))
+	}
+	if n := count[*inspect.Swapped](w); n != 1 {
+		t.Errorf("%d swaps", n)
+	}
+}
+
+// find returns the events that match.
+func (w *world) find(match func(*inspect.FilesChanged) bool) (found []*inspect.FilesChanged) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, e := range w.all {
+		if e, ok := e.(*inspect.FilesChanged); ok && match(e) {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+func TestFilesAreLookedAtWhereTheyCannotBeWatched(t *testing.T) {
+	for name, open := range map[string]func() (*fsnotify.Watcher, error){
+		"no watcher": func() (*fsnotify.Watcher, error) { return nil, os.NewSyscallError("inotify_init1", syscall.EMFILE) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			openNotifier = open
+			defer func() { openNotifier = fsnotify.NewWatcher }()
+			dir := outside(t, map[string]string{"main.go": answering("", `"one"`)})
+			w := start(t, dir)
+			if e := await(w, func(e *inspect.Log) bool { return e.Level == "WARN" }); !strings.Contains(e.Text, "limit") || !strings.Contains(e.Text, "every") {
+				t.Errorf("%+v", e)
+			}
+			w.answers("two", map[string]string{"main.go": answering("", `"two"`)})
+		})
+	}
+}
+
+func TestDirectoriesToWatch(t *testing.T) {
+	dir := outside(t, map[string]string{
+		"cmd/server/main.go":      strings.Replace(answering("embed example.com/outside/lib/a", `a.Text`), "type Echo", "//go:embed static/*.css all:whole\nvar f embed.FS\n\nvar _ = f\n\ntype Echo", 1),
+		"cmd/server/static/x.css": "x", "cmd/server/static/x.txt": "x", "cmd/server/whole/.hidden/y": "y",
+		"lib/a/a.go": "package a\n\nconst Text = \"a\"\n", "lib/b/b.go": "package b\n", "other/other.go": "package other\n",
+	})
+	b, err := NewBuilder(filepath.Join(dir, "cmd", "server"), filepath.Join(dir, ".party"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	all, err := b.list(t.Context(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := newInputs(all, "")
+	var got []string
+	for _, d := range in.directories() {
+		if rel, err := filepath.Rel(dir, d); err == nil && !strings.HasPrefix(rel, "..") {
+			got = append(got, filepath.ToSlash(rel))
+		}
+	}
+	want := []string{".", "cmd", "cmd/server", "cmd/server/static", "cmd/server/whole", "cmd/server/whole/.hidden", "lib", "lib/a"}
+	if !slices.Equal(got, want) {
+		t.Errorf("watched: %q\nwant %q", got, want)
+	}
+	snap := newScanner().scan(in)
+	var files []string
+	for path := range snap {
+		if rel, err := filepath.Rel(dir, path); err == nil && !strings.HasPrefix(rel, "..") {
+			files = append(files, filepath.ToSlash(rel))
+		}
+	}
+	slices.Sort(files)
+	wantFiles := []string{"cmd/server/main.go", "cmd/server/static/x.css", "cmd/server/whole/.hidden/y", "go.mod", "lib/a/a.go"}
+	if !slices.Equal(files, wantFiles) {
+		t.Errorf("built from: %q\nwant %q", files, wantFiles)
+	}
+}
