@@ -205,13 +205,13 @@ var (
 // Invoke runs an exported method for another room's [Call].
 func (o *object) Invoke(ctx context.Context, method string, args []byte) ([]byte, error) {
 	v := reflect.ValueOf(o.user)
-	m := methodByName(v, method)
 	name := v.Elem().Type().Name() + "." + method
-	if !m.IsValid() {
-		return nil, fmt.Errorf("class %s has no method %s to call: add it to the type, exported, as %s(ctx context.Context, ...) (R, error)", o.server.Class(), method, method)
-	}
 	if serverMethods[method] || isHook(method) {
 		return nil, fmt.Errorf("%s is a reserved method and cannot be called from other rooms", name)
+	}
+	m := methodByName(v, method)
+	if !m.IsValid() {
+		return nil, fmt.Errorf("class %s has no method %s to call: add it to the type, exported, as %s(ctx context.Context, ...) (R, error)", o.server.Class(), method, method)
 	}
 	t := m.Type()
 	n := t.NumOut()

@@ -164,7 +164,7 @@ func (s *serve) respond(m *wire.Response) {
 	}
 	switch {
 	case !s.responded && m.Status == 0 && m.Err != nil:
-		s.refuse(statusOf(m.Err), failureText(m.Err))
+		s.refuse(statusOf(m.Err), s.h.text(m.Err))
 		return
 	case !s.responded:
 		s.answer(m.Status, m.Header, m.Data, m.End && m.Err == nil)
@@ -181,6 +181,12 @@ func (s *serve) respond(m *wire.Response) {
 
 func (s *serve) answer(status int, header http.Header, data []byte, whole bool) {
 	s.responded = true
+	if _, typed := header["Content-Type"]; !typed && len(data) > 0 && header.Get("Content-Encoding") == "" {
+		if header == nil {
+			header = http.Header{}
+		}
+		header.Set("Content-Type", http.DetectContentType(data)) // as Go's own server does
+	}
 	if status < 200 || status > 599 {
 		s.h.log(8, "an answer with status "+http.StatusText(status)+" cannot be sent: this engine takes 200 to 599")
 		status, header, data = http.StatusInternalServerError, nil, []byte("Internal Server Error\n")
@@ -205,7 +211,7 @@ func (s *serve) refuse(status int, why string) {
 // fail ends a request that the guest did not get to.
 func (s *serve) fail(f *wire.Failure) {
 	if s.h.serves[s.stream] == s {
-		s.refuse(statusOf(f), failureText(f))
+		s.refuse(statusOf(f), s.h.text(f))
 	}
 }
 
@@ -248,9 +254,10 @@ func statusOf(f *wire.Failure) int {
 	return http.StatusInternalServerError
 }
 
-func failureText(f *wire.Failure) string {
+// text is what a client may read of a failure.
+func (h *host) text(f *wire.Failure) string {
 	if f.Code == wire.CodeUser {
-		return f.Public(false)
+		return f.Public(h.debug)
 	}
 	return f.Text
 }

@@ -22,6 +22,7 @@ type host struct {
 	guest *guest.Guest
 	room  *room // nil: App.Handler
 	base  *url.URL
+	debug bool // clients may see stacks
 
 	serves  map[uint64]*serve // by stream
 	fetches map[uint64]*fetch
@@ -47,7 +48,10 @@ func Run(p guest.Program) {
 		serves: map[uint64]*serve{}, fetches: map[uint64]*fetch{}, calls: map[uint64]*call{},
 		timers: map[uint64]func(){},
 	}
-	h.guest.Connect(wire.NewPipe(h.handle, func() {}, func() {}), &wire.Welcome{Generation: 1, Env: variables(shim.Get("env"))})
+	welcome := &wire.Welcome{Generation: 1, Env: variables(shim.Get("env"))}
+	h.debug = welcome.Env["PARTY_TEST"] != "" // as in the emulator's scripts
+	welcome.Debug = h.debug
+	h.guest.Connect(wire.NewPipe(h.handle, func() {}, func() {}), welcome)
 	on := js.Global().Get("Object").New()
 	h.listen(on)
 	if shim.Get("role").String() == "room" {
@@ -190,11 +194,7 @@ func (h *host) operate(m wire.Message) {
 	case *wire.Log:
 		h.log(m.Level, m.Text)
 	case *wire.Exception:
-		s := m.Hook + ": " + m.Err.Text
-		if m.Err.Stack != "" {
-			s += "\n" + m.Err.Stack
-		}
-		h.log(8, s)
+		h.shim.Call("exception", m.Hook, m.Err.Text, m.Err.Stack)
 	case *wire.Cancel:
 		if !h.cancelCall(m.ID) && h.room != nil {
 			h.room.cancel(m.ID)

@@ -455,7 +455,7 @@ func protocol(ours []string, header map[string][]string) string {
 
 // refuse lets a WebSocket in only to say why it must go, as partyserver does.
 func (r *room) refuse(id int, f *wire.Failure) {
-	b, err := json.Marshal(map[string]string{"error": f.Public(false)})
+	b, err := json.Marshal(map[string]string{"error": f.Public(r.debug)})
 	if err != nil {
 		b = []byte(`{"error":"Internal Server Error"}`)
 	}

@@ -34,7 +34,7 @@ func (s *storage) query(m *wire.Query) *wire.Rows {
 	rows, err := s.start(c, m)
 	if err != nil {
 		delete(s.cursors, m.Cursor)
-		return &wire.Rows{ID: m.ID, Err: &wire.Failure{Text: err.Error()}}
+		return &wire.Rows{ID: m.ID, Err: &wire.Failure{Text: c.statement.explained(err.Error())}}
 	}
 	rows.ID, rows.Columns = m.ID, c.columns
 	return rows
@@ -62,6 +62,9 @@ func (s *storage) next(number uint64, c *cursor) (*wire.Rows, error) {
 	return s.share(number, c, &rowsText{b: bytesOf(v)})
 }
 
+// longestStatement is the engine's limit, in bytes.
+const longestStatement = 100_000
+
 // keptStatements bounds how many texts are remembered as understood.
 const keptStatements = 200
 
@@ -80,8 +83,14 @@ func (s *storage) parse(text string) *statement {
 // start runs a statement up to its first share of rows.
 func (s *storage) start(c *cursor, m *wire.Query) (*wire.Rows, error) {
 	q := c.statement
+	if n := len(m.Text); n > longestStatement { // before it is rewritten
+		return nil, fmt.Errorf("statement too long (%d bytes, the limit is %d): SQLITE_TOOBIG", n, longestStatement)
+	}
 	if len(q.tokens) == 0 {
 		return nil, errors.New("SQL code did not contain a statement.") //lint:ignore ST1005 the platform's words
+	}
+	if q.makesReserved() {
+		return nil, errors.New(notAuthorized)
 	}
 	if err := c.bind(m.Args); err != nil {
 		return nil, err

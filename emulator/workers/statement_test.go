@@ -180,6 +180,42 @@ func TestReturning(t *testing.T) {
 	}
 }
 
+func TestExplained(t *testing.T) {
+	for text, want := range map[string]string{
+		"ATTACH 'x' AS y":                  hintAttach,
+		"SELECT 1; detach y":               hintAttach,
+		"create temporary table t (a)":     hintTemp,
+		"CREATE TABLE \"_CF_x\" (a)":       hintReserved,
+		"PRAGMA journal_mode":              hintPragma,
+		"CREATE VIRTUAL TABLE t USING csv": hintModule,
+		"COMMIT":                           hintTransaction,
+		"CREATE TRIGGER r AFTER INSERT ON t BEGIN SELECT 1; END": "",
+	} {
+		want := strings.TrimSuffix(notAuthorized+": "+want, ": ")
+		if got := parse(text).explained(notAuthorized); got != want {
+			t.Errorf("%s: %s", text, got)
+		}
+	}
+	if got := parse("x").explained("no such table: x: SQLITE_ERROR"); got != "no such table: x: SQLITE_ERROR" {
+		t.Error(got)
+	}
+}
+
+func TestMakesReserved(t *testing.T) {
+	for text, want := range map[string]bool{
+		"CREATE TABLE _CF_mine (a)":                                       true,
+		"SELECT 1; create unique index if not exists main._Cf_i ON t (a)": true,
+		"ALTER TABLE t RENAME TO \"_cf_t\"":                               true,
+		"CREATE TABLE t (_cf_a)":                                          false,
+		"ALTER TABLE t RENAME a TO _cf_a":                                 false,
+		"SELECT * FROM _cf_KV":                                            false,
+	} {
+		if got := parse(text).makesReserved(); got != want {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
+}
+
 func TestSource(t *testing.T) {
 	q := parse(`SELECT made AS at, t."when" AS w, max(made) AS m, made FROM t`)
 	for column, want := range map[string]string{"at": "made", "w": "when", "m": "", "made": "made", "AT": "made"} {
@@ -204,6 +240,7 @@ func FuzzParse(f *testing.F) {
 			_ = q.whole(q.tokens[q.last].start, func(int) bool { return true })
 		}
 		_, _ = q.returning(q.text, func(string) []string { return []string{"a"} })
-		_, _ = q.table(), q.source("a")
+		_, _, _ = q.table(), q.source("a"), q.explained(notAuthorized)
+		_ = q.makesReserved()
 	})
 }

@@ -88,7 +88,7 @@ func TestWrite(t *testing.T) {
 		t.Errorf("%q %+v", f.env, b)
 	}
 	index := read(t, filepath.Join(dir, "index.js"))
-	for _, want := range []string{`roomClass("MyServer")`, "as MyServer }", "as class }", `"my-server": "MyServer"`, `"class": "class"`, "}, true);"} {
+	for _, want := range []string{`roomClass("MyServer", "my-server")`, "as MyServer }", "as class }", `"my-server": "MyServer"`, `"class": "class"`, "}, true);"} {
 		if !strings.Contains(index, want) {
 			t.Errorf("no %s in index.js:\n%s", want, index)
 		}

@@ -8,7 +8,7 @@ var indexTemplate = template.Must(template.New("index.js").Parse(`// Generated b
 import { entry } from "./entry.js";
 import { roomClass } from "./room.js";
 {{range $i, $c := .Classes}}
-class Room{{$i}} extends roomClass("{{$c.Binding}}") {}
+class Room{{$i}} extends roomClass("{{$c.Binding}}", "{{$c.Party}}") {}
 export { Room{{$i}} as {{$c.Binding}} };
 {{end}}
 export default entry({

@@ -1,5 +1,6 @@
 // What clients reach first: it finds their rooms, or asks App.Handler to.
 import { Handler } from "./handler.js";
+import { Journal, tested } from "./journal.js";
 import { failure, headers, stub, tellName } from "./rooms.js";
 
 // The longest name of a room, in bytes.
@@ -11,12 +12,15 @@ export function entry(classes, handler) {
   const idle = [];
   return {
     async fetch(request, env, ctx) {
+      const journal = new Journal(env, () => "");
+      const test = tested(env);
+      if (test && request.headers.get("x-party-test") === test) return await quiet(classes, request, env);
       request = trusted(request);
       try {
         if (handler) return await handled(idle, request, env, ctx);
-        return await routed(classes, request, env);
+        return await routed(classes, request, env, journal);
       } catch (error) {
-        return failed(error);
+        return failed(error, journal);
       }
     },
   };
@@ -31,11 +35,11 @@ function trusted(request) {
   return new Request(request, { headers: clean });
 }
 
-async function routed(classes, request, env) {
+async function routed(classes, request, env, journal) {
   const [prefix, party, name] = new URL(request.url).pathname.split("/").filter(segment => segment !== "");
   if (prefix !== "parties" || party === undefined || name === undefined) return new Response("Not Found\n", { status: 404 });
   if (!Object.hasOwn(classes, party)) {
-    console.error(unknown(party, Object.keys(classes)));
+    journal.log(8, unknown(party, Object.keys(classes)));
     return new Response("Invalid request\n", { status: 400 });
   }
   const size = new TextEncoder().encode(name).byteLength;
@@ -65,11 +69,21 @@ function unknown(party, have) {
   return `no class answers at /parties/${party}: bind one in App.Servers, or use one of [${all}]`;
 }
 
-function failed(error) {
+function failed(error, journal) {
   const { code, text } = failure(error);
-  console.error(text);
+  journal.log(8, text);
   const lost = code !== 0;
   return new Response(`${lost ? text : "Internal Server Error"}\n`, { status: lost ? 503 : 500, headers: lost ? { "Retry-After": "1" } : {} });
+}
+
+// quiet answers a test when none of the rooms that the request names, one a
+// line, has anything to do.
+async function quiet(classes, request, env) {
+  for (const line of (await request.text()).split("\n")) {
+    const [party, name] = line.split("/");
+    if (Object.hasOwn(classes, party) && name) await stub(env, classes[party], name).partyQuiet();
+  }
+  return new Response("quiet\n");
 }
 
 // How many programs wait for requests to App.Handler.

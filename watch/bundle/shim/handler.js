@@ -1,4 +1,5 @@
 // App.Handler: one run of the program that answers one request at a time.
+import { Journal } from "./journal.js";
 import { Program } from "./program.js";
 import { Rooms } from "./rooms.js";
 import { answer, flat, Streams, textOf } from "./streams.js";
@@ -6,26 +7,29 @@ import { expose, variables } from "./room.js";
 
 export class Handler {
   #program;
+  #journal;
   #streams;
   #last = 0;
   #now; // the request being answered
 
   constructor(env) {
+    this.#journal = new Journal(env, () => "");
     const on = () => this.#program.ready;
     this.#streams = new Streams(on);
     const rooms = new Rooms(env, this.#streams, on);
     const party = {
       role: "handler",
       env: variables(env),
-      log: (level, text) => (level >= 8 ? console.error : level >= 4 ? console.warn : level >= 0 ? console.log : console.debug)(text),
+      log: (level, text) => this.#journal.log(level, text),
+      exception: (...args) => this.#journal.exception(...args),
       respond: (id, stream, status, head, body, whole) => this.#respond(stream, status, head, body, whole),
       upgrade: (id, ...args) => rooms.upgrade(id, ...args, response => this.#now.resolve(response)),
       served: () => this.#now?.end(true),
     };
     expose(party, this.#streams, ["read", "drop", "write", "end"]);
     expose(party, rooms, ["call", "wakeRoom", "fetchRoom", "cancelFetch"]);
-    this.#program = new Program(party, text => console.error(text), error => {
-      console.error(error.message);
+    this.#program = new Program(party, text => this.#journal.output(text), error => {
+      this.#journal.log(8, error.message);
       this.#now?.reject(error);
       this.#now?.end(false);
     });
@@ -68,7 +72,7 @@ export class Handler {
       this.#now.resolve(answer(status, head, whole ? body : this.#streams.sink(stream)));
       if (!whole) this.#streams.write(stream, body);
     } catch (error) {
-      console.error(`an answer that cannot be sent: ${textOf(error)}`);
+      this.#journal.log(8, `an answer that cannot be sent: ${textOf(error)}`);
       this.#now.resolve(new Response("Internal Server Error\n", { status: 500 }));
     }
   }

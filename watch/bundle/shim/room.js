@@ -1,19 +1,20 @@
 // A room: a Durable Object around one run of the program.
 import { DurableObject } from "cloudflare:workers";
+import { Journal } from "./journal.js";
 import { Program } from "./program.js";
 import { headers, Rooms } from "./rooms.js";
 import { answer, flat, Streams, textOf } from "./streams.js";
 import { Sockets } from "./sockets.js";
 import { Database } from "./storage.js";
 
-// roomClass returns the class of a binding.
-export function roomClass(binding) {
+// roomClass returns the class of a binding, which URLs call party.
+export function roomClass(binding, party) {
   return class extends DurableObject {
     #room;
 
     constructor(ctx, env) {
       super(ctx, env);
-      this.#room = new Room(ctx, env, binding);
+      this.#room = new Room(ctx, env, binding, party);
     }
 
     fetch(request) { return this.#room.fetch(request); }
@@ -26,6 +27,9 @@ export function roomClass(binding) {
     partyCall(name, method, args, waiting) { return this.#room.called(name, method, args, waiting); }
     partyWake(name, props, waiting) { return this.#room.woken(name, props, waiting); }
     partyProbe(name, waiting) { return this.#room.probed(name, waiting); }
+
+    // What tests ask: see entry.js.
+    partyQuiet() { return this.#room.quiet(); }
   };
 }
 
@@ -33,9 +37,11 @@ const waited = "a turn waited within a Transaction, where storage alone may be u
 
 class Room {
   #ctx;
-  #binding;
+  #called;
+  #journal;
   #program;
   #pending = new Map(); // events that the program has not answered
+  #quiet = []; // who waits until there are none
   #last = 0;
   #holds = new Map();
   #streams;
@@ -44,9 +50,10 @@ class Room {
   #limit = 0;
   #overdue;
 
-  constructor(ctx, env, binding) {
+  constructor(ctx, env, binding, called) {
     this.#ctx = ctx;
-    this.#binding = binding;
+    this.#called = called;
+    this.#journal = new Journal(env, () => this.#title());
     const on = () => this.#program.ready;
     this.#streams = new Streams(on);
     const sockets = new Sockets(ctx, (...args) => this.#event(...args), on);
@@ -63,8 +70,9 @@ class Room {
       get name() { return room.#name; },
       env: variables(env),
       props: database.props(),
-      log: (level, text) => this.#log(level, text),
-      abort: reason => ctx.abort(new Error(reason)),
+      log: (level, text) => this.#journal.log(level, text),
+      exception: (...args) => this.#journal.exception(...args),
+      abort: reason => ctx.abort(new Error(`${this.#title()} was aborted: ${reason} while it handled this`)),
       done: (id, value) => this.#settle(id, p => p.resolve(value)),
       fail: (id, text) => this.#settle(id, p => p.reject(new Error(text))),
       turn: limit => this.#turn(limit),
@@ -79,7 +87,7 @@ class Room {
     party.refuse = (id, text) => this.#settle(id, p => p.resolve(sockets.refusal(text)));
     party.autoRespond = (request, response) => sockets.autoRespond(request, response);
     party.database = database;
-    this.#program = new Program(party, text => console.error(`[${this.#title()}] ${text}`), error => {
+    this.#program = new Program(party, text => this.#journal.output(text), error => {
       this.#reset(database.mustNotWait ? waited : error.message);
     });
     this.#program.timers.afterRun = () => {
@@ -90,21 +98,13 @@ class Room {
     };
   }
 
-  #title() { return `${this.#binding}/${this.#name ?? "?"}`; }
+  #title() { return `${this.#called}/${this.#name ?? "?"}`; }
 
   // reset drops what is not committed and cuts every connection. It does not
   // return.
   #reset(why) {
-    console.error(`[${this.#title()}] ${why}; the room starts again with its next event`);
-    this.#ctx.abort(new Error(why));
-  }
-
-  #log(level, text) {
-    const line = `[${this.#title()}] ${text}`;
-    if (level >= 8) console.error(line);
-    else if (level >= 4) console.warn(line);
-    else if (level >= 0) console.log(line);
-    else console.debug(line);
+    this.#journal.log(8, `${why}; the room starts again with its next event`);
+    this.#ctx.abort(new Error(`${this.#title()} was reset while it handled this: ${why}`));
   }
 
   #named(name) {
@@ -134,7 +134,13 @@ class Room {
     if (!pending) return;
     this.#pending.delete(id);
     how(pending);
+    if (this.#pending.size === 0) this.#quiet.splice(0).forEach(resolve => resolve());
     this.#restIfIdle();
+  }
+
+  // quiet resolves when no event waits or is handled.
+  async quiet() {
+    while (this.#pending.size > 0) await new Promise(resolve => this.#quiet.push(resolve));
   }
 
   // turn begins a turn, which may take so many milliseconds, or with 0 ends it.
@@ -189,7 +195,7 @@ class Room {
         p.resolve(answer(status, head, whole ? body : this.#streams.sink(stream, () => this.#restIfIdle())));
         if (!whole) this.#streams.write(stream, body);
       } catch (error) {
-        this.#log(8, `an answer that cannot be sent: ${textOf(error)}`);
+        this.#journal.log(8, `an answer that cannot be sent: ${textOf(error)}`);
         p.resolve(new Response("Internal Server Error", { status: 500 }));
       }
     });

@@ -102,7 +102,12 @@ function bytesOf(value) {
   return value instanceof Uint8Array ? value : new Uint8Array(value.buffer ?? value);
 }
 
-export function textOf(error) { return error?.message ? String(error.message) : String(error ?? ""); }
+// textOf is an error's message. The engine puts the name of an error before the
+// message of another.
+export function textOf(error) {
+  const text = error?.message ? String(error.message) : String(error ?? "");
+  return text.replace(/^(Error: )+/, "");
+}
 
 // flat writes headers as lines: a name, then its value. Neither can hold a line
 // break.
