@@ -25,6 +25,7 @@ type Options struct {
 	Query        url.Values  // added to the URL's
 	Header       http.Header // of the handshake
 	Subprotocols []string
+	Heard        func(Event) // called with each event as it comes, one at a time; nil: nobody
 }
 
 // Message is one message from the server or to it.
@@ -116,6 +117,7 @@ type Client struct {
 	URL         string // that it connected to
 	Subprotocol string // that the server chose
 	ws          *websocket.Conn
+	heard       func(Event)
 
 	writing sync.Mutex // of frames
 
@@ -153,7 +155,7 @@ func Dial(ctx context.Context, to string, o Options) (*Client, error) {
 	}
 	c := &Client{
 		URL: u, Subprotocol: ws.Subprotocol(), ws: ws,
-		more: make(chan struct{}), pings: map[string]chan struct{}{}, done: make(chan struct{}),
+		heard: o.Heard, more: make(chan struct{}), pings: map[string]chan struct{}{}, done: make(chan struct{}),
 	}
 	ws.SetReadLimit(maxMessage)
 	ws.SetPongHandler(c.pong)
@@ -281,6 +283,9 @@ func (c *Client) read() {
 }
 
 func (c *Client) add(e Event) {
+	if c.heard != nil {
+		c.heard(e)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.events = append(c.events, e)

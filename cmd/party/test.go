@@ -25,6 +25,8 @@ type testOptions struct {
 	update  bool
 	verbose bool
 	timeout time.Duration
+	on      string
+	saw     bool
 }
 
 func testCommand() *cobra.Command {
@@ -50,6 +52,8 @@ party test --help COMMAND explains one of them.`,
 	f.StringVar(&o.match, "run", "", "only scripts whose name matches this regular expression")
 	f.BoolVar(&o.json, "json", false, "one result a line, as JSON")
 	f.BoolVar(&o.update, "update", false, "write what cmp finds into the scripts")
+	f.StringVar(&o.on, "on", script.OnEmulator, "emulator, or workerd: Cloudflare's engine, as far as a script can run on it")
+	f.BoolVar(&o.saw, "transcript", false, "show what each client and request saw, without what differs from run to run")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "show all that scripts do, not only what failed")
 	f.DurationVar(&o.timeout, "timeout", 2*time.Minute, "how long one script may take; 0: as long as it wants")
 	help := cmd.HelpFunc()
@@ -82,7 +86,10 @@ func runScripts(ctx context.Context, o testOptions, files []string, out io.Write
 	if len(files) == 0 {
 		files = []string{"."}
 	}
-	so := script.Options{Files: files, Update: o.update, Timeout: o.timeout}
+	if o.on != script.OnEmulator && o.on != script.OnWorkerd {
+		return usageError{fmt.Errorf("--on %s: use emulator or workerd", o.on)}
+	}
+	so := script.Options{Files: files, Update: o.update, Timeout: o.timeout, On: o.on, Transcript: o.saw}
 	if o.match != "" {
 		re, err := regexp.Compile(o.match)
 		if err != nil {
@@ -105,6 +112,9 @@ func runScripts(ctx context.Context, o testOptions, files []string, out io.Write
 			return
 		}
 		writeResult(out, r, o.verbose)
+		for line := range strings.Lines(r.Transcript) {
+			fmt.Fprint(out, "     "+line)
+		}
 	})
 	if err != nil {
 		return err

@@ -101,8 +101,15 @@ func (s *session) connect(neg bool, args []string) error {
 	s.involve(roomName(room))
 	ctx, cancel := context.WithTimeout(s.runner.ctx, limit)
 	defer cancel()
+	saw := s.saw.add("connect %s %s", name, room)
+	if saw != nil {
+		o.Heard = saw.heard
+	}
 	c, err := devclient.Dial(ctx, server.url+path(room), o)
 	var refused *devclient.RefusedError
+	if errors.As(err, &refused) {
+		saw.add(fmt.Sprintf("< %d", refused.Status))
+	}
 	switch {
 	case a.has("-fail"):
 		if c != nil {

@@ -45,6 +45,7 @@ func (s *session) http(neg bool, args []string) error {
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
+	s.saw.add("http %s %s", resp.Request.Method, resp.Request.URL.RequestURI()).answered(resp.StatusCode, resp.Header, body)
 	out := s.ts.Stdout()
 	_, _ = out.Write(body)
 	if len(body) > 0 && body[len(body)-1] != '\n' {

@@ -34,7 +34,7 @@ func (s *session) room(_ bool, args []string) error {
 	if err != nil {
 		return err
 	}
-	name := args[0]
+	name := roomName(args[0])
 	s.involve(name)
 	d, err := server.em.Room(s.runner.ctx, name)
 	if err != nil && (d == nil || !errors.Is(err, inspect.ErrNoRoom)) {
@@ -155,19 +155,20 @@ func (s *session) kv(_ bool, args []string) error {
 	if err != nil {
 		return err
 	}
-	s.involve(args[0])
+	room := roomName(args[0])
+	s.involve(room)
 	q := inspect.KVQuery{}
 	if len(args) == 2 {
 		q.Key = args[1]
 	}
-	all, err := server.em.KV(s.runner.ctx, args[0], q)
+	all, err := server.em.KV(s.runner.ctx, room, q)
 	if err != nil && !errors.Is(err, inspect.ErrNoRoom) {
 		return err
 	}
 	out := s.ts.Stdout()
 	if len(args) == 2 {
 		if len(all) == 0 {
-			return fmt.Errorf("%s has no key %q", args[0], args[1])
+			return fmt.Errorf("%s has no key %q", room, args[1])
 		}
 		_, _ = fmt.Fprintln(out, valueText(all[0]))
 		return nil
@@ -195,8 +196,9 @@ func (s *session) sql(_ bool, args []string) error {
 	if err != nil {
 		return err
 	}
-	s.involve(args[0])
-	rows, err := server.em.SQL(s.runner.ctx, args[0], args[1], 0)
+	room := roomName(args[0])
+	s.involve(room)
+	rows, err := server.em.SQL(s.runner.ctx, room, args[1], 0)
 	if err != nil {
 		return err
 	}
@@ -233,11 +235,12 @@ func (s *session) events(_ bool, args []string) error {
 			return err
 		}
 	}
-	s.involve(args[0])
+	room := roomName(args[0])
+	s.involve(room)
 	s.collect()
 	out := s.ts.Stdout()
 	for _, e := range s.seen {
-		if inspect.Of(e).Room == args[0] {
+		if inspect.Of(e).Room == room {
 			_, _ = fmt.Fprintln(out, line(e))
 		}
 	}
@@ -277,6 +280,9 @@ func line(e inspect.Event) string {
 func (s *session) logs(_ bool, args []string) error {
 	if err := s.count(args, 0, 0); err != nil {
 		return err
+	}
+	if s.runner.engine != "" {
+		return s.engineLogs()
 	}
 	if s.server != nil {
 		if err := s.quiet(); err != nil {

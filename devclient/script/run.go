@@ -21,6 +21,7 @@ import (
 
 	"github.com/goparty/party/emulator"
 	"github.com/goparty/party/emulator/inspect"
+	"github.com/goparty/party/watch/bundle"
 )
 
 // Options of a run.
@@ -36,6 +37,12 @@ type Options struct {
 	Update bool
 	// Timeout of one script, of machine time; 0: none.
 	Timeout time.Duration
+	// On is what they run on: the emulator ("" or "emulator"), or "workerd",
+	// Cloudflare's engine, which npm must have installed; scripts that ask for
+	// more than that can do are skipped.
+	On string
+	// Transcript asks for what each client and request saw.
+	Transcript bool
 	// Loader replaces building: every script's server is this program.
 	Loader func() emulator.Loader
 }
@@ -97,6 +104,8 @@ type runner struct {
 	dir     string // where servers are found
 	scratch string // for everything that the run makes
 	sources *sources
+	engine  string                  // path of workerd; "": they run on the emulator
+	saw     func(transcript string) // gets a script's transcript; nil: nobody
 }
 
 // newRunner prepares a run. Everything that it makes is gone after end.
@@ -105,11 +114,21 @@ func newRunner(ctx context.Context, o Options) (r *runner, end func(), err error
 	if err != nil {
 		return nil, nil, err
 	}
+	engine := ""
+	switch o.On {
+	case "", OnEmulator:
+	case OnWorkerd:
+		if engine, err = bundle.FindEngine(dir, "."); err != nil {
+			return nil, nil, err
+		}
+	default:
+		return nil, nil, fmt.Errorf("scripts run on emulator or workerd, not on %q", o.On)
+	}
 	scratch, err := os.MkdirTemp("", "party-test-")
 	if err != nil {
 		return nil, nil, err
 	}
-	r = &runner{ctx: ctx, dir: dir, scratch: scratch, sources: newSources(dir, scratch)}
+	r = &runner{ctx: ctx, dir: dir, scratch: scratch, sources: newSources(dir, scratch), engine: engine}
 	if o.Loader != nil {
 		r.sources.fixed = fixedSource{o.Loader}
 	}
@@ -145,10 +164,21 @@ func (r *runner) script(t testscript.T, file string, o Options) error {
 	if err != nil {
 		return err
 	}
+	reason := ""
+	if r.engine != "" {
+		if reason, err = unable(file); err != nil {
+			return err
+		}
+	}
 	p := testscript.Params{
 		Files: []string{file}, WorkdirRoot: work, UpdateScripts: o.Update,
-		Setup:     func(env *testscript.Env) error { return r.setup(env, o.Timeout) },
-		Condition: condition,
+		Setup: func(env *testscript.Env) error {
+			if reason != "" {
+				env.T().Skip(reason)
+			}
+			return r.setup(env, o.Timeout)
+		},
+		Condition: r.condition,
 		Cmds:      bind(),
 	}
 	if o.Timeout > 0 {
@@ -164,19 +194,19 @@ func (r *runner) setup(env *testscript.Env, timeout time.Duration) error {
 	if timeout > 0 {
 		ctx, cancel := context.WithTimeoutCause(r.ctx, timeout, errors.New("the script took longer than --timeout"))
 		env.Defer(cancel)
-		own = &runner{ctx: ctx, dir: r.dir, scratch: r.scratch, sources: r.sources}
+		own = &runner{ctx: ctx, dir: r.dir, scratch: r.scratch, sources: r.sources, engine: r.engine, saw: r.saw}
 	}
 	newSession(own, env)
 	return nil
 }
 
 // condition answers what scripts may ask: [emulator] is whether this is one.
-func condition(cond string) (bool, error) {
+func (r *runner) condition(cond string) (bool, error) {
 	switch cond {
-	case "emulator":
-		return true, nil
-	case "workerd":
-		return false, nil
+	case OnEmulator:
+		return r.engine == "", nil
+	case OnWorkerd:
+		return r.engine != "", nil
 	}
 	return false, fmt.Errorf("unknown condition %q; there are emulator, workerd, and testscript's own", cond)
 }

@@ -307,7 +307,7 @@ func TestRunsAreAlike(t *testing.T) {
 			defer func() { <-slots }()
 			s := &suite{verbose: true}
 			testscript.RunT(s, testscript.Params{
-				Files: []string{file}, WorkdirRoot: t.TempDir(), Cmds: commands, Condition: condition,
+				Files: []string{file}, WorkdirRoot: t.TempDir(), Cmds: commands, Condition: r.condition,
 				Setup: func(env *testscript.Env) error { return r.setup(env, time.Minute) },
 			})
 			s.running.Wait()

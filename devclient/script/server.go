@@ -20,11 +20,12 @@ import (
 
 // server is a running emulator of a script.
 type server struct {
-	em    *emulator.Emulator
-	url   string
-	feed  *inspect.Subscription
-	spec  spec
-	serve chan error
+	em     *emulator.Emulator // nil: it is the engine
+	engine *engine
+	url    string
+	feed   *inspect.Subscription
+	spec   spec
+	serve  chan error
 }
 
 // spec is what start was asked for.
@@ -79,6 +80,9 @@ func (s *session) start(neg bool, args []string) error {
 
 // run starts a server, with a build that another script may have made.
 func (s *session) run(sp spec) error {
+	if s.runner.engine != "" {
+		return s.runEngine(sp)
+	}
 	loader, err := sp.source.load(s.runner.ctx, false)
 	if err != nil {
 		return err
@@ -135,6 +139,9 @@ func (sp *spec) environment(work, dir string) (map[string]string, error) {
 // stop ends the server and keeps what a later one goes on with.
 func (s *session) stop() error {
 	sv := s.server
+	if sv.engine != nil {
+		return s.stopEngine()
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	s.collect()
@@ -168,6 +175,9 @@ func (s *session) shutdown(_ bool, args []string) error {
 func (s *session) restart(_ bool, args []string) error {
 	if err := s.count(args, 0, 0); err != nil {
 		return err
+	}
+	if s.server == nil && s.last != nil { // it was shut down
+		return s.run(s.last.spec)
 	}
 	if _, err := s.running(); err != nil {
 		return err
@@ -237,7 +247,7 @@ func (sv *server) output(ctx context.Context) {
 
 // clock is the script's time.
 func (s *session) clock() time.Time {
-	if s.server != nil {
+	if s.server != nil && s.server.em != nil {
 		return s.server.em.Clock().Now()
 	}
 	return s.now

@@ -48,8 +48,10 @@ type session struct {
 	involved []string // rooms that the script named, the last one at the end
 	seen     []inspect.Event
 	lost     uint64
+	logged   []string // by servers on workerd that ran before
 	answer   *answer
-	busy     bool // soft has waited in vain, and nothing was done about it since
+	saw      *witness // nil: nobody wants it
+	busy     bool     // soft has waited in vain, and nothing was done about it since
 }
 
 // peer is somebody at the other end: a WebSocket or an open request.
@@ -81,6 +83,9 @@ func newSession(r *runner, env *testscript.Env) *session {
 		runner: r, work: env.WorkDir, now: Epoch,
 		past: map[string]emulator.Past{}, clients: map[string]peer{},
 	}
+	if r.saw != nil {
+		s.saw = &witness{}
+	}
 	env.Values[sessionKey{}] = s
 	env.Defer(s.end)
 	return s
@@ -88,6 +93,10 @@ func newSession(r *runner, env *testscript.Env) *session {
 
 // end stops everything that the script left running.
 func (s *session) end() {
+	if s.saw != nil {
+		_ = s.quiet() // what was sent has come
+		defer s.runner.saw(s.saw.String())
+	}
 	for _, name := range s.named {
 		s.clients[name].drop()
 	}
@@ -153,6 +162,9 @@ func (s *session) soft() {
 }
 
 func (s *session) settle(ctx context.Context) error {
+	if e := s.server.engine; e != nil {
+		return s.settleOn(ctx, e)
+	}
 	s.flush(ctx) // what clients sent has been read
 	if err := s.server.em.Quiet(ctx); err != nil {
 		return err
@@ -169,7 +181,7 @@ func (s *session) flush(ctx context.Context) {
 
 // departed waits until the server has noticed that a peer went away.
 func (s *session) departed(p peer) {
-	if s.server == nil {
+	if s.server == nil || s.server.em == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(s.runner.ctx, limit)
@@ -200,7 +212,7 @@ func (s *session) add(name string, p peer) {
 
 // collect takes in the events that have happened.
 func (s *session) collect() {
-	if s.server == nil {
+	if s.server == nil || s.server.em == nil {
 		return
 	}
 	done, cancel := context.WithCancel(context.Background())

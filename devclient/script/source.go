@@ -36,12 +36,13 @@ type sources struct {
 	scratch string // for what is built
 	fixed   source // every script's; nil: what its start says
 
-	mu     sync.Mutex
-	module string // directory of dir's module; "": not known yet
-	built  map[string]*build
-	links  int
-	linked string // directory of the links into the module
-	slots  chan struct{}
+	mu      sync.Mutex
+	module  string // directory of dir's module; "": not known yet
+	built   map[string]*build
+	bundles map[string]*bundled // for workerd
+	links   int
+	linked  string // directory of the links into the module
+	slots   chan struct{}
 }
 
 // build is one program, built once.
@@ -55,7 +56,7 @@ type build struct {
 const buildsAtOnce = 2
 
 func newSources(dir, scratch string) *sources {
-	return &sources{dir: dir, scratch: scratch, built: map[string]*build{}, slots: make(chan struct{}, buildsAtOnce)}
+	return &sources{dir: dir, scratch: scratch, built: map[string]*build{}, bundles: map[string]*bundled{}, slots: make(chan struct{}, buildsAtOnce)}
 }
 
 // find says which code start means. work is the script's own directory.
@@ -222,15 +223,20 @@ func (p *packageSource) load(ctx context.Context, fresh bool) (func(*inspect.Str
 		path, err = b.path, b.err
 	}
 	if err != nil {
-		var compiler *watch.BuildError
-		if errors.As(err, &compiler) {
-			err = fmt.Errorf("it does not compile:\n%w", err)
-		}
-		return nil, err
+		return nil, compiled(err)
 	}
 	return func(events *inspect.Stream) emulator.Loader {
 		return &watch.Loader{Path: path, Dir: p.run, Events: events}
 	}, nil
+}
+
+// compiled says of a compiler's error what it is.
+func compiled(err error) error {
+	var compiler *watch.BuildError
+	if errors.As(err, &compiler) {
+		return fmt.Errorf("it does not compile:\n%w", err)
+	}
+	return err
 }
 
 func (p *packageSource) build(ctx context.Context) (string, error) {

@@ -26,6 +26,9 @@ type Result struct {
 	Status string        `json:"status"`
 	Took   time.Duration `json:"took_ns"`
 	Log    string        `json:"log,omitempty"` // what it did, up to the failure
+	// Transcript is what each client and request saw, without what differs from
+	// run to run; "" where Options do not ask for it.
+	Transcript string `json:"transcript,omitempty"`
 }
 
 // Test runs the scripts without go test, as many at once as there are
@@ -61,6 +64,12 @@ func Test(ctx context.Context, o Options, verbose bool, report func(Result)) err
 func (r *runner) test(file string, o Options, verbose bool) Result {
 	began := time.Now()
 	t := &suite{verbose: verbose}
+	saw := ""
+	if o.Transcript {
+		own := *r
+		own.saw = func(text string) { saw = text }
+		r = &own
+	}
 	if r.ctx.Err() != nil {
 		t.Log("interrupted before it began")
 		t.failed = true
@@ -69,7 +78,7 @@ func (r *runner) test(file string, o Options, verbose bool) Result {
 		t.failed = true
 	}
 	t.running.Wait()
-	res := Result{Name: NameOf(file), File: file, Status: Passed, Took: time.Since(began), Log: withoutEnvironment(strings.TrimRight(t.log.String(), "\n"))}
+	res := Result{Name: NameOf(file), File: file, Status: Passed, Took: time.Since(began), Log: withoutEnvironment(strings.TrimRight(t.log.String(), "\n")), Transcript: saw}
 	switch {
 	case t.failed:
 		res.Status = Failed
