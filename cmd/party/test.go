@@ -100,7 +100,9 @@ func runScripts(ctx context.Context, o testOptions, files []string, out io.Write
 	if _, err := so.Find(); err != nil {
 		return usageError{err}
 	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	// A pipe that nobody reads any more, or a terminal that is closed, ends it in
+	// order too.
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	defer stop()
 	began := time.Now()
 	count := map[string]int{}
