@@ -82,7 +82,7 @@ var unsteady = []struct {
 	name    string
 }{
 	{regexp.MustCompile(`(?s)\n +goroutine \d+ .*?(\n  <|\n\S|$)`), "(stack)$1"},
-	{regexp.MustCompile(`\\n\\ngoroutine \d+ [^"]*`), "(stack)"},
+	{regexp.MustCompile(`(\\+n)+goroutine \d+ [^"]*`), "(stack)"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?`), "(time)"},
 	{regexp.MustCompile(`\b\d\d:\d\d:\d\d(\.\d+)?\b`), "(time)"},
 	{regexp.MustCompile(`\b[12]\d{12}\b`), "(time)"},

@@ -29,6 +29,10 @@ const (
 	OnWorkerd  = "workerd"
 )
 
+// FindWorkerd finds Cloudflare's engine as [Options] On: "workerd" does, in one
+// of dirs or above it.
+func FindWorkerd(dirs ...string) (string, error) { return bundle.FindEngine(dirs...) }
+
 // emulatorOnly are the commands that Cloudflare's engine has nothing for.
 var emulatorOnly = []string{
 	"reload", "crash", "hibernate", "evict", "abort", "fire", "advance", "room", "rooms", "kv", "sql", "events",

@@ -157,6 +157,10 @@ func (r *room) probe(w waiting, found func(text string)) {
 	told := false
 	for _, to := range r.waitsFor {
 		if path := w.cycle(self, to.String()); path != nil {
+			// As whoever made the call sees it, the last but one: it is the first.
+			if n := len(path); n > 2 {
+				path = append([]string{path[n-2]}, path[:n-1]...)
+			}
 			found(cycleText(path))
 			return
 		}

@@ -37,14 +37,14 @@ function trusted(request) {
 
 async function routed(classes, request, env, journal) {
   const [prefix, party, name] = new URL(request.url).pathname.split("/").filter(segment => segment !== "");
-  if (prefix !== "parties" || party === undefined || name === undefined) return new Response("Not Found\n", { status: 404 });
+  if (prefix !== "parties" || party === undefined || name === undefined) return said(404, "Not Found");
   if (!Object.hasOwn(classes, party)) {
     journal.log(8, unknown(party, Object.keys(classes)));
-    return new Response("Invalid request\n", { status: 400 });
+    return said(400, "Invalid request");
   }
   const size = new TextEncoder().encode(name).byteLength;
   if (size > longestName) {
-    return new Response(`the room's name has ${size} bytes; at most ${longestName} are allowed: use a shorter one, such as a hash\n`, { status: 414 });
+    return said(414, `the room's name has ${size} bytes; at most ${longestName} are allowed: use a shorter one, such as a hash`);
   }
   const to = new Headers(request.headers);
   to.set("x-partykit-namespace", party);
@@ -61,6 +61,13 @@ async function routed(classes, request, env, journal) {
   }
 }
 
+// said answers with a line of text, as Go's http.Error does.
+function said(status, text, headers = {}) {
+  return new Response(`${text}\n`, {
+    status, headers: { "Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff", ...headers },
+  });
+}
+
 function unknown(party, have) {
   const all = have.map(name => JSON.stringify(name)).join(" ");
   if (party === "main") {
@@ -73,7 +80,7 @@ function failed(error, journal) {
   const { code, text } = failure(error);
   journal.log(8, text);
   const lost = code !== 0;
-  return new Response(`${lost ? text : "Internal Server Error"}\n`, { status: lost ? 503 : 500, headers: lost ? { "Retry-After": "1" } : {} });
+  return lost ? said(503, text, { "Retry-After": "1" }) : said(500, "Internal Server Error");
 }
 
 // quiet answers a test when none of the rooms that the request names, one a
