@@ -5,7 +5,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/goparty/party/emulator/inspect"
@@ -17,28 +16,13 @@ import (
 // worker uses it, but for what says otherwise.
 type database struct {
 	*storage.Database
-	cursors map[uint64]*cursor
+	cursors map[uint64]*storage.Cursor
 	points  []int // open savepoints of the turn, as the database numbers them
 	failed  error // of an operation that nobody waited for: the commit fails
 
-	// interrupt ends the statement that runs or that was asked for last. It may
-	// be called from any goroutine.
-	interrupt atomic.Pointer[context.CancelFunc]
+	queries queries
 
 	restoring bool // the next opening goes back to a bookmark
-}
-
-// cursor is a statement whose rows are not all fetched.
-type cursor struct {
-	*storage.Cursor
-	end context.CancelFunc
-}
-
-// stop ends what runs, so that what waits behind it need not wait long.
-func (db *database) stop() {
-	if end := db.interrupt.Load(); end != nil {
-		(*end)()
-	}
 }
 
 // gate holds back what an instance does behind a write until that has
@@ -61,7 +45,7 @@ func (r *room) database() *database {
 	if r.db == nil {
 		r.db = &database{
 			Database: r.em.store.Room(r.address.Binding, r.id, storedName(r.address)),
-			cursors:  map[uint64]*cursor{},
+			cursors:  map[uint64]*storage.Cursor{},
 		}
 	}
 	if oldest := r.em.files.used(r); oldest != nil {
@@ -79,7 +63,7 @@ func (r *room) closeDatabase() {
 	}
 	r.db = nil
 	r.em.files.closed(r)
-	db.stop()
+	db.queries.stop()
 	r.leaving++ // another room of this name must not open the file meanwhile
 	r.later(func() {
 		defer r.post(do(func(r *room) { r.leaving-- }))
@@ -99,6 +83,7 @@ func (db *database) endTurn() {
 	for id := range db.cursors {
 		db.closeCursor(id)
 	}
+	db.queries.forget()
 	if len(db.points) > 0 {
 		db.note(db.RollbackTo(db.points[0]))
 		db.points = nil
@@ -283,15 +268,14 @@ func (r *room) store(m wire.Message) {
 		r.commit(func() { result(m.ID, "", nil) })
 	case *wire.Query:
 		in.gate.dirty = true
-		ctx, end := context.WithCancel(r.em.ctx)
-		db.interrupt.Store(&end)
-		r.later(func() { reply(r.query(ctx, end, in, db, m)) })
+		ctx := db.queries.begin(r.em.ctx, m.Cursor)
+		r.later(func() { reply(r.query(ctx, in, db, m)) })
 	case *wire.NextRows:
 		r.later(func() { reply(db.next(m)) })
 	case *wire.CloseCursor:
 		r.later(func() { db.closeCursor(m.Cursor) })
 	case *wire.Interrupt:
-		db.stop()
+		db.queries.interrupt(m.Cursor)
 	case *wire.StorageCall:
 		if m.What == wire.AskAlarm && in.alarmRuns && !in.alarmTouched {
 			result(m.ID, "", nil)
@@ -332,7 +316,7 @@ func (db *database) savepoint(m *wire.Savepoint) error {
 
 // query runs a statement up to its first share of rows. That it wrote is known
 // to the room's owner before the guest has the answer.
-func (r *room) query(ctx context.Context, end context.CancelFunc, in *instance, db *database, m *wire.Query) *wire.Rows {
+func (r *room) query(ctx context.Context, in *instance, db *database, m *wire.Query) *wire.Rows {
 	args := make([]driver.NamedValue, len(m.Args))
 	for i, a := range m.Args {
 		args[i] = driver.NamedValue{Name: a.Name, Ordinal: i + 1, Value: a.Value}
@@ -346,14 +330,14 @@ func (r *room) query(ctx context.Context, end context.CancelFunc, in *instance, 
 		}))
 	}
 	if err != nil {
-		end()
+		db.queries.over(m.Cursor)
 		return &wire.Rows{ID: m.ID, Err: storageFailure(err)}
 	}
 	rows := &wire.Rows{ID: m.ID}
 	for _, col := range c.Columns() {
 		rows.Columns = append(rows.Columns, wire.Column{Name: col.Name, Type: col.DeclType})
 	}
-	db.cursors[m.Cursor] = &cursor{c, end}
+	db.cursors[m.Cursor] = c
 	db.share(m.Cursor, rows)
 	return rows
 }
@@ -382,7 +366,7 @@ func (db *database) share(cursor uint64, rows *wire.Rows) {
 func (db *database) closeCursor(cursor uint64) {
 	if c := db.cursors[cursor]; c != nil {
 		db.note(c.Close())
-		c.end()
+		db.queries.over(cursor)
 		delete(db.cursors, cursor)
 	}
 }

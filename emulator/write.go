@@ -83,11 +83,10 @@ func (r *room) runWrite() {
 	r.queue = r.queue[1:]
 	r.writing = true
 	db := r.database()
-	ctx, end := context.WithCancel(ev.write.ctx)
-	db.interrupt.Store(&end)
-	stop := context.AfterFunc(r.em.ctx, end)
+	ctx := db.queries.begin(ev.write.ctx, forcedQuery)
+	stop := context.AfterFunc(r.em.ctx, func() { db.queries.interrupt(forcedQuery) })
 	r.later(func() {
-		defer end()
+		defer db.queries.over(forcedQuery)
 		defer stop()
 		err := ctx.Err()
 		if err == nil {

@@ -176,7 +176,7 @@ func (r *sqlRows) ask(make_ func(id uint64) wire.Message) error {
 	in := r.c.s.in
 	stop := context.AfterFunc(r.ctx, func() {
 		if !in.fenced.Load() {
-			in.guest.link.Send(&wire.Interrupt{Instance: in.Number})
+			in.guest.link.Send(&wire.Interrupt{Instance: in.Number, Cursor: r.cursor})
 			in.guest.link.Flush()
 		}
 	})

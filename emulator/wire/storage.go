@@ -91,8 +91,9 @@ type NextRows struct{ Instance, ID, Cursor uint64 }
 // CloseCursor ends a cursor.
 type CloseCursor struct{ Instance, Cursor uint64 }
 
-// Interrupt cancels the statement that runs.
-type Interrupt struct{ Instance uint64 }
+// Interrupt ends the statement that a cursor belongs to, also where that has not
+// begun.
+type Interrupt struct{ Instance, Cursor uint64 }
 
 // Sync commits what the turn wrote so far.
 type Sync struct{ Instance, ID uint64 }
@@ -242,7 +243,10 @@ func (m *CloseCursor) fields(c *coder) {
 	c.uint(&m.Cursor)
 }
 
-func (m *Interrupt) fields(c *coder) { c.uint(&m.Instance) }
+func (m *Interrupt) fields(c *coder) {
+	c.uint(&m.Instance)
+	c.uint(&m.Cursor)
+}
 
 func (m *Sync) fields(c *coder) {
 	c.uint(&m.Instance)
