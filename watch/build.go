@@ -137,7 +137,7 @@ func (b *Builder) setFlags() {
 		b.flags = append(b.flags, "-race")
 	}
 	if b.kind.Debug {
-		b.flags = append(b.flags, "-gcflags=all=-N -l")
+		b.flags = append(b.flags, "-gcflags=all=-N -l", "-gcflags=std=") // the last that fits a package counts
 		return
 	}
 	if !linker {

@@ -25,6 +25,8 @@ type Config struct {
 	// EnvOptional is set.
 	EnvFile     string
 	EnvOptional bool
+	// Plugin loads builds into this process where Go allows it.
+	Plugin bool
 	// Disconnect cuts connections at each reload, as a deploy does.
 	Disconnect bool
 	Emulator   *emulator.Emulator
@@ -97,6 +99,12 @@ func (s *Session) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if s.config.Plugin {
+		if err := s.builder.comparable(ctx); err != nil {
+			s.config.Plugin = false
+			s.events.Publish(&inspect.Log{Level: "WARN", Text: "plugins cannot be loaded: " + err.Error() + ". The server runs as a process of its own instead"})
+		}
+	}
 	path, content, err := s.build(ctx, true)
 	if err != nil {
 		return err
@@ -111,6 +119,16 @@ func (s *Session) Start(ctx context.Context) error {
 }
 
 func (s *Session) loader(path string) emulator.Loader {
+	if s.config.Plugin {
+		return &PluginLoader{Path: path, Events: s.events, Otherwise: func(ctx context.Context) (emulator.Loader, error) {
+			path, err := s.builder.Build(ctx)
+			return s.process(path), err
+		}}
+	}
+	return s.process(path)
+}
+
+func (s *Session) process(path string) emulator.Loader {
 	return &Loader{Path: path, Events: s.events, Patient: s.config.Kind.Debug}
 }
 
@@ -187,7 +205,7 @@ func (s *Session) build(ctx context.Context, asked bool) (path string, content s
 	content = s.scanner.scan(s.inputs)
 	s.try(content)
 	for i, k := range s.kept {
-		if k.content.equal(content) {
+		if k.content.equal(content) && !s.config.Plugin { // a plugin's variables would be as they were left
 			s.kept = append(slices.Delete(s.kept, i, i+1), k)
 			s.events.Publish(&inspect.BuildDone{How: "an earlier build of the same files"})
 			return k.path, content, nil
@@ -213,12 +231,12 @@ func (s *Session) build(ctx context.Context, asked bool) (path string, content s
 			return "", nil, err
 		}
 	}
-	path, err = s.builder.Build(ctx)
+	path, err = s.compile(ctx)
 	if ctx.Err() != nil {
 		return "", nil, ctx.Err()
 	}
 	if s.relist(ctx) {
-		path, err = s.builder.Build(ctx)
+		path, err = s.compile(ctx)
 	}
 	if err != nil {
 		return "", nil, err
@@ -228,6 +246,14 @@ func (s *Session) build(ctx context.Context, asked bool) (path string, content s
 	s.try(content)
 	done(path, "go build")
 	return path, content, nil
+}
+
+// compile builds with the go command.
+func (s *Session) compile(ctx context.Context) (string, error) {
+	if s.config.Plugin {
+		return s.builder.buildPlugin(ctx)
+	}
+	return s.builder.Build(ctx)
 }
 
 // try notes what is built.
@@ -253,13 +279,13 @@ func (s *Session) buildFirst(ctx context.Context) (path string, content snapshot
 		all, err := lister.list(ctx, false)
 		lists <- answer{all, err}
 	}()
-	path, err = s.builder.Build(ctx)
+	path, err = s.compile(ctx)
 	l := <-lists
 	if ctx.Err() != nil {
 		return "", nil, ctx.Err()
 	}
 	if l.err == nil && needsC(l.all) && s.builder.useC() {
-		path, err = s.builder.Build(ctx)
+		path, err = s.compile(ctx)
 		if ctx.Err() != nil {
 			return "", nil, ctx.Err()
 		}
@@ -318,7 +344,7 @@ func (s *Session) keep(path string, content snapshot) {
 
 // prepare lets later builds be fast, in the background.
 func (s *Session) prepare() {
-	if s.builder.direct != nil || !s.builder.plain {
+	if s.builder.direct != nil || !s.builder.plain || s.config.Plugin {
 		return
 	}
 	s.mu.Lock()

@@ -36,6 +36,7 @@ type devOptions struct {
 	hibernateAfter time.Duration
 	evictAfter     time.Duration
 	onReload       string
+	loader         string
 	debug, race    bool
 }
 
@@ -81,10 +82,17 @@ at once.`,
 	f.DurationVar(&o.hibernateAfter, "hibernate-after", emulator.DefaultHibernateAfter, "how long a room stays in memory with nothing to do")
 	f.DurationVar(&o.evictAfter, "evict-after", emulator.DefaultEvictAfter, "how long timers and background work keep a room without connections")
 	f.StringVar(&o.onReload, "on-reload", keepOpen, "keep (connections stay open) or disconnect (they are cut, as a deploy does)")
+	f.StringVar(&o.loader, "loader", processLoader, "process (the server runs in one of its own) or plugin (in this one, where Go allows it)")
 	f.BoolVar(&o.debug, "debug", false, "build for a debugger, print how to attach one, and let nothing end because it was stopped")
 	f.BoolVar(&o.race, "race", false, "build with the race detector")
 	return cmd
 }
+
+// How the server is loaded.
+const (
+	processLoader = "process"
+	pluginLoader  = "plugin"
+)
 
 // What a reload does to connections.
 const (
@@ -102,6 +110,10 @@ func (o *devOptions) check() error {
 		return usageError{fmt.Errorf("--port %d: use 1 to 65535, or 0 for a free one", o.port)}
 	case o.onReload != keepOpen && o.onReload != disconnect:
 		return usageError{fmt.Errorf("--on-reload %s: use keep or disconnect", o.onReload)}
+	case o.loader != processLoader && o.loader != pluginLoader:
+		return usageError{fmt.Errorf("--loader %s: use process or plugin", o.loader)}
+	case o.loader == pluginLoader && (o.debug || o.race):
+		return usageError{errors.New("--debug and --race need a process of the server's own: leave --loader=plugin out")}
 	case o.hibernateAfter <= 0 || o.evictAfter <= 0:
 		return usageError{errors.New("--hibernate-after and --evict-after must be more than 0, such as 10s")}
 	}
@@ -116,6 +128,11 @@ func dev(ctx context.Context, o devOptions) error {
 	began := time.Now()
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if o.loader == pluginLoader {
+		if err := watch.Plugins(); err != nil {
+			return fmt.Errorf("--loader=plugin cannot be used here: %w", err)
+		}
+	}
 	if err := makeScratch(); err != nil {
 		return err
 	}
@@ -124,7 +141,8 @@ func dev(ctx context.Context, o devOptions) error {
 	})
 	session, err := watch.NewSession(watch.Config{
 		Dir: o.dir, Scratch: scratch, Kind: watch.Kind{Debug: o.debug, Race: o.race},
-		EnvFile: o.envFile, EnvOptional: !o.envGiven, Disconnect: o.onReload == disconnect, Emulator: e,
+		EnvFile: o.envFile, EnvOptional: !o.envGiven, Disconnect: o.onReload == disconnect,
+		Plugin: o.loader == pluginLoader, Emulator: e,
 	})
 	if err != nil {
 		return err

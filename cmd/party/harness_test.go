@@ -388,6 +388,7 @@ type event struct {
 	Error       string          `json:"error"`
 	Stack       string          `json:"stack"`
 	PID         int             `json:"pid"`
+	Attach      string          `json:"attach"`
 	URL         string          `json:"url"`
 	State       string          `json:"state"`
 	Try         string          `json:"try"`
