@@ -33,8 +33,9 @@ func init() {
 			Name: "start", Usage: []string{"[DIR] [FLAGS]"}, Fails: true, run: (*session).start,
 			Short: "builds and runs the server in DIR",
 			Long: `Without DIR it is the script's own .go files, or, where there are none, the package
-in the folder where party test runs. FLAGS are those of party dev that say how
-rooms behave: --hibernate-after, --evict-after, --env-file, --on-reload.`,
+in the folder where party test runs. FLAGS are those of party dev that make sense
+here: --hibernate-after, --evict-after, --env-file, --on-reload, --state, --host,
+--port, --race, --debug.`,
 		},
 		{Name: "shutdown", Usage: []string{""}, run: (*session).shutdown, Short: "stops the server in order; its state is there for the next start"},
 		{Name: "restart", Usage: []string{""}, run: (*session).restart, Short: "shutdown, then start with the same program"},

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -16,6 +17,7 @@ import (
 	"github.com/goparty/party/emulator/clock"
 	"github.com/goparty/party/emulator/envfile"
 	"github.com/goparty/party/emulator/inspect"
+	"github.com/goparty/party/watch"
 )
 
 // server is a running emulator of a script.
@@ -34,11 +36,14 @@ type spec struct {
 	flags  flags
 }
 
-// flags are those of `party dev` that say how rooms behave.
+// flags are those of `party dev` that make sense without a person before it.
 type flags struct {
 	hibernateAfter, evictAfter time.Duration
 	envFile                    string
 	onReload                   string
+	state, host                string
+	port                       int
+	kind                       watch.Kind
 }
 
 // eventsKept bounds how many events may happen between two looks.
@@ -55,14 +60,19 @@ func (s *session) start(neg bool, args []string) error {
 	set.DurationVar(&f.evictAfter, "evict-after", emulator.DefaultEvictAfter, "")
 	set.StringVar(&f.envFile, "env-file", "", "")
 	set.StringVar(&f.onReload, "on-reload", "keep", "")
+	set.StringVar(&f.state, "state", filepath.Join(".party", "state"), "")
+	set.StringVar(&f.host, "host", "127.0.0.1", "")
+	set.IntVar(&f.port, "port", 0, "")
+	set.BoolVar(&f.kind.Race, "race", false, "")
+	set.BoolVar(&f.kind.Debug, "debug", false, "")
 	if err := set.Parse(args); err != nil {
 		return s.misuse("%v", err)
 	}
 	if f.onReload != "keep" && f.onReload != "disconnect" {
-		return s.misuse("--on-reload %s: use keep or disconnect", f.onReload)
+		return fmt.Errorf("--on-reload %s: use keep or disconnect", f.onReload)
 	}
 	if f.hibernateAfter <= 0 || f.evictAfter <= 0 {
-		return s.misuse("--hibernate-after and --evict-after must be more than 0, such as 10s")
+		return errors.New("--hibernate-after and --evict-after must be more than 0, such as 10s")
 	}
 	if err := s.count(set.Args(), 0, 1); err != nil {
 		return err
@@ -71,7 +81,13 @@ func (s *session) start(neg bool, args []string) error {
 	if set.NArg() == 1 {
 		dir = set.Arg(0)
 	}
-	src, err := s.runner.sources.find(s.work, dir)
+	if f.port < 0 || f.port > 65535 {
+		return fmt.Errorf("--port %d: use 1 to 65535, or 0 for a free one", f.port)
+	}
+	if !filepath.IsAbs(f.state) {
+		f.state = filepath.Join(s.work, f.state)
+	}
+	src, err := s.runner.sources.find(s.work, dir, f.kind)
 	if err != nil {
 		return misuse{err}
 	}
@@ -93,11 +109,11 @@ func (s *session) run(sp spec) error {
 	}
 	em := emulator.New(emulator.Config{
 		HibernateAfter: sp.flags.hibernateAfter, EvictAfter: sp.flags.evictAfter, Env: env, Debug: true,
-		Clock: clock.NewManual(s.now), State: filepath.Join(s.work, ".party", "state"), Seed: 1, Generation: s.generation,
+		Clock: clock.NewManual(s.now), State: sp.flags.state, Seed: 1, Generation: s.generation,
 	})
 	sv := &server{em: em, feed: em.Events().Subscribe(eventsKept), spec: sp, serve: make(chan error, 1)}
 	s.server = sv
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", net.JoinHostPort(sp.flags.host, strconv.Itoa(sp.flags.port)))
 	if err == nil {
 		sv.url = "http://" + ln.Addr().String()
 		if err = em.Run(s.runner.ctx, loader(em.Events())); err != nil {

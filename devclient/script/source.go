@@ -60,7 +60,7 @@ func newSources(dir, scratch string) *sources {
 }
 
 // find says which code start means. work is the script's own directory.
-func (s *sources) find(work, dir string) (source, error) {
+func (s *sources) find(work, dir string, kind watch.Kind) (source, error) {
 	if s.fixed != nil {
 		if dir != "" {
 			return nil, errors.New("the server is given by the Go test that runs this script: start it without a directory")
@@ -71,13 +71,13 @@ func (s *sources) find(work, dir string) (source, error) {
 	if hasGo(own) {
 		if inModule(own, work) {
 			// Its other packages count too.
-			return &packageSource{of: s, dir: own, run: own, watched: work}, nil
+			return &packageSource{of: s, kind: kind, dir: own, run: own, watched: work}, nil
 		}
 		module, err := s.moduleDir()
 		if err != nil {
 			return nil, err
 		}
-		return &packageSource{of: s, dir: own, run: own, watched: own, module: module}, nil
+		return &packageSource{of: s, kind: kind, dir: own, run: own, watched: own, module: module}, nil
 	}
 	at := filepath.Join(s.dir, dir)
 	if filepath.IsAbs(dir) {
@@ -86,7 +86,7 @@ func (s *sources) find(work, dir string) (source, error) {
 	if info, err := os.Stat(at); err != nil || !info.IsDir() {
 		return nil, fmt.Errorf("start %s: no such directory, neither in the script nor in %s", dir, s.dir)
 	}
-	return &packageSource{of: s, dir: at}, nil
+	return &packageSource{of: s, kind: kind, dir: at}, nil
 }
 
 func hasGo(dir string) bool {
@@ -188,6 +188,7 @@ func removeStale(scratch string) {
 // packageSource is a package on disk.
 type packageSource struct {
 	of      *sources
+	kind    watch.Kind
 	dir     string
 	module  string // that it is made a package of; "": it lies in one
 	run     string // where its process runs; "": where we do
@@ -198,14 +199,14 @@ type packageSource struct {
 }
 
 func (p *packageSource) load(ctx context.Context, fresh bool) (func(*inspect.Stream) emulator.Loader, error) {
-	key := p.dir
+	key := fmt.Sprint(p.kind, p.dir)
 	if p.watched != "" {
 		sum, err := contentOf(p.watched)
 		if err != nil {
 			return nil, err
 		}
 		rel, _ := filepath.Rel(p.watched, p.dir)
-		key = p.module + "\x00" + rel + "\x00" + sum
+		key = fmt.Sprint(p.kind) + p.module + "\x00" + rel + "\x00" + sum
 	}
 	var path string
 	var err error
@@ -262,7 +263,7 @@ func (p *packageSource) build(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if p.builder, err = watch.NewBuilder(dir, scratch); err != nil {
+		if p.builder, err = watch.NewBuilder(dir, scratch, p.kind); err != nil {
 			return "", err
 		}
 	}
