@@ -58,6 +58,10 @@ func (s *session) abort(_ bool, args []string) error {
 		return err
 	}
 	s.busy = false
+	if server.engine != nil {
+		_ = s.askOne("abort", "a script asked for it", room, nil) // its answer is lost with the room
+		return nil
+	}
 	return awakeOnly(server.em.Abort(s.runner.ctx, room))
 }
 

@@ -157,6 +157,9 @@ func (s *session) kv(_ bool, args []string) error {
 	}
 	room := roomName(args[0])
 	s.involve(room)
+	if server.engine != nil {
+		return s.engineKV(room, args[1:])
+	}
 	q := inspect.KVQuery{}
 	if len(args) == 2 {
 		q.Key = args[1]
@@ -198,6 +201,9 @@ func (s *session) sql(_ bool, args []string) error {
 	}
 	room := roomName(args[0])
 	s.involve(room)
+	if server.engine != nil {
+		return s.engineSQL(room, args[1])
+	}
 	rows, err := server.em.SQL(s.runner.ctx, room, args[1], 0)
 	if err != nil {
 		return err

@@ -1,17 +1,19 @@
 package script
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -35,7 +37,7 @@ func FindWorkerd(dirs ...string) (string, error) { return bundle.FindEngine(dirs
 
 // emulatorOnly are the commands that Cloudflare's engine has nothing for.
 var emulatorOnly = []string{
-	"reload", "crash", "hibernate", "evict", "abort", "fire", "advance", "room", "rooms", "kv", "sql", "events",
+	"reload", "crash", "hibernate", "evict", "fire", "advance", "room", "rooms", "events",
 }
 
 // unable says why a script cannot run on workerd: "" where it can. What stands
@@ -206,23 +208,106 @@ func (e *engine) line(text string) {
 	e.lines = append(e.lines, text)
 }
 
-// quiet waits until none of rooms has anything to do.
-func (e *engine) quiet(ctx context.Context, rooms []string) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, e.URL, strings.NewReader(strings.Join(rooms, "\n")))
+// ask asks rooms something, one after the other, and returns their answers.
+func (e *engine) ask(ctx context.Context, what, text string, rooms ...string) ([]engineAnswer, error) {
+	body, err := json.Marshal(map[string]any{"what": what, "text": text, "rooms": rooms})
 	if err != nil {
-		return err
+		return nil, err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, e.URL, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
 	}
 	r.Header.Set("X-Party-Test", e.token)
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
 		if ctx.Err() != nil {
-			return errors.New("a room on workerd is at work")
+			return nil, errors.New("a room on workerd is at work")
 		}
-		return err
+		return nil, err
 	}
 	defer resp.Body.Close()
-	_, err = io.Copy(io.Discard, resp.Body)
-	return err
+	var answers []engineAnswer
+	if err := json.NewDecoder(resp.Body).Decode(&answers); err != nil {
+		return nil, fmt.Errorf("the engine's answer: %w", err)
+	}
+	return answers, nil
+}
+
+// engineAnswer is what a room answers a test.
+type engineAnswer struct {
+	Value json.RawMessage
+	Error string
+}
+
+// askOne asks one room and decodes its answer.
+func (s *session) askOne(what, text, room string, v any) error {
+	ctx, cancel := context.WithTimeout(s.runner.ctx, limit)
+	defer cancel()
+	all, err := s.server.engine.ask(ctx, what, text, room)
+	switch {
+	case err != nil:
+		return err
+	case len(all) != 1:
+		return fmt.Errorf("no class is bound to %s", room)
+	case all[0].Error != "":
+		return errors.New(all[0].Error)
+	case v == nil:
+		return nil
+	}
+	return json.Unmarshal(all[0].Value, v)
+}
+
+// engineKV prints what kv prints.
+func (s *session) engineKV(room string, keys []string) error {
+	var all [][3]any
+	if err := s.askOne("kv", "", room, &all); err != nil {
+		return err
+	}
+	found := false
+	for _, e := range all {
+		key, _ := e[0].(string)
+		text, _ := e[2].(string)
+		if isJSON, _ := e[1].(bool); !isJSON {
+			data, _ := hex.DecodeString(text)
+			b, _ := json.Marshal(data)
+			text = string(b)
+		}
+		switch {
+		case len(keys) == 0:
+			_, _ = fmt.Fprintf(s.ts.Stdout(), "%s\t%s\n", key, text)
+		case key == keys[0]:
+			found = true
+			_, _ = fmt.Fprintln(s.ts.Stdout(), text)
+		}
+	}
+	if len(keys) > 0 && !found {
+		return fmt.Errorf("%s has no key %q", room, keys[0])
+	}
+	return nil
+}
+
+// engineSQL prints what sql prints.
+func (s *session) engineSQL(room, query string) error {
+	var rows [][]any
+	if err := s.askOne("sql", query, room, &rows); err != nil {
+		return err
+	}
+	for _, row := range rows {
+		texts := make([]string, len(row))
+		for i, v := range row {
+			switch value := v.(type) {
+			case nil:
+				texts[i] = "NULL"
+			case float64:
+				texts[i] = strconv.FormatFloat(value, 'g', -1, 64)
+			default:
+				texts[i] = fmt.Sprint(value)
+			}
+		}
+		_, _ = fmt.Fprintln(s.ts.Stdout(), strings.Join(texts, "\t"))
+	}
+	return nil
 }
 
 // settleEngine is how long something that was sent may be on its way through
@@ -233,7 +318,7 @@ const settleEngine = 30 * time.Millisecond
 // as can be seen from outside.
 func (s *session) settleOn(ctx context.Context, e *engine) error {
 	s.flush(ctx)
-	if err := e.quiet(ctx, s.involved); err != nil {
+	if _, err := e.ask(ctx, "quiet", "", s.involved...); err != nil {
 		return err
 	}
 	select {

@@ -2,6 +2,7 @@
 import { Handler } from "./handler.js";
 import { Journal, tested } from "./journal.js";
 import { failure, headers, stub, tellName } from "./rooms.js";
+import { textOf } from "./streams.js";
 
 // The longest name of a room, in bytes.
 const longestName = 128 << 10;
@@ -14,7 +15,7 @@ export function entry(classes, handler) {
     async fetch(request, env, ctx) {
       const journal = new Journal(env, () => "");
       const test = tested(env);
-      if (test && request.headers.get("x-party-test") === test) return await quiet(classes, request, env);
+      if (test && request.headers.get("x-party-test") === test) return await asked(classes, request, env);
       request = trusted(request);
       try {
         if (handler) return await handled(idle, request, env, ctx);
@@ -83,14 +84,24 @@ function failed(error, journal) {
   return lost ? said(503, text, { "Retry-After": "1" }) : said(500, "Internal Server Error");
 }
 
-// quiet answers a test when none of the rooms that the request names, one a
-// line, has anything to do.
-async function quiet(classes, request, env) {
-  for (const line of (await request.text()).split("\n")) {
-    const [party, name] = line.split("/");
-    if (Object.hasOwn(classes, party) && name) await stub(env, classes[party], name).partyQuiet();
+// asked answers what a test asks of rooms, in turn: whether they are quiet, what
+// they stored.
+async function asked(classes, request, env) {
+  const { what, rooms, text } = await request.json();
+  const answers = [];
+  for (const room of rooms) {
+    const [party, name] = room.split("/");
+    if (!Object.hasOwn(classes, party) || !name) {
+      answers.push(null);
+      continue;
+    }
+    try {
+      answers.push({ value: await stub(env, classes[party], name).partyAsked(what, text) });
+    } catch (error) {
+      answers.push({ error: textOf(error) });
+    }
   }
-  return new Response("quiet\n");
+  return Response.json(answers);
 }
 
 // How many programs wait for requests to App.Handler.

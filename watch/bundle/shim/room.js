@@ -1,6 +1,6 @@
 // A room: a Durable Object around one run of the program.
 import { DurableObject } from "cloudflare:workers";
-import { Journal } from "./journal.js";
+import { Journal, tested } from "./journal.js";
 import { Program } from "./program.js";
 import { headers, Rooms } from "./rooms.js";
 import { answer, flat, Streams, textOf } from "./streams.js";
@@ -29,7 +29,7 @@ export function roomClass(binding, party) {
     partyProbe(name, waiting) { return this.#room.probed(name, waiting); }
 
     // What tests ask: see entry.js.
-    partyQuiet() { return this.#room.quiet(); }
+    partyAsked(what, text) { return this.#room.asked(what, text); }
   };
 }
 
@@ -37,6 +37,7 @@ const waited = "a turn waited within a Transaction, where storage alone may be u
 
 class Room {
   #ctx;
+  #env;
   #called;
   #journal;
   #program;
@@ -52,6 +53,7 @@ class Room {
 
   constructor(ctx, env, binding, called) {
     this.#ctx = ctx;
+    this.#env = env;
     this.#called = called;
     this.#journal = new Journal(env, () => this.#title());
     const on = () => this.#program.ready;
@@ -138,9 +140,18 @@ class Room {
     this.#restIfIdle();
   }
 
-  // quiet resolves when no event waits or is handled.
-  async quiet() {
-    while (this.#pending.size > 0) await new Promise(resolve => this.#quiet.push(resolve));
+  // asked answers a test, beside the room's turns.
+  async asked(what, text) {
+    if (!tested(this.#env)) throw new Error("this is no test");
+    switch (what) {
+      case "quiet": // resolves when no event waits or is handled
+        while (this.#pending.size > 0) await new Promise(resolve => this.#quiet.push(resolve));
+        return null;
+      case "kv": return this.#database.look();
+      case "sql": return this.#database.rows(text);
+      case "abort": return this.#ctx.abort(new Error(`${this.#title()} was aborted: ${text}`));
+    }
+    throw new Error(`nobody knows what ${what} is`);
   }
 
   // turn begins a turn, which may take so many milliseconds, or with 0 ends it.

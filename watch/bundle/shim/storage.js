@@ -151,6 +151,22 @@ export class Database {
     }
   };
 
+  // look lists all keys with their values, for a test: text is JSON.
+  look() {
+    const { all } = this.list(null, null, null, "", false, Infinity, Infinity);
+    const entries = [];
+    for (let i = 0; i < all.length; i += 2) entries.push([all[i], typeof all[i + 1] === "string", textual(all[i + 1])]);
+    return entries;
+  }
+
+  // rows are those of a query, for a test: whole numbers as text, bytes in hex.
+  rows(query) {
+    query = query.trim().replace(/;$/, "");
+    const columns = this.#storage.sql.exec(query).columnNames.map((_, i) => `c${i}`);
+    const values = columns.map(c => `CASE typeof(${c}) WHEN 'integer' THEN CAST(${c} AS TEXT) WHEN 'blob' THEN lower(hex(${c})) ELSE ${c} END`);
+    return [...this.#storage.sql.exec(`WITH rows(${columns}) AS (${query}) SELECT ${values} FROM rows`).raw()];
+  }
+
   closeCursor = number => { this.#cursors.delete(number); };
   closeCursors = () => { this.#cursors.clear(); };
 
@@ -182,6 +198,9 @@ function valueOf(value) {
 }
 
 const utf8 = new TextEncoder();
+
+// textual is text as it is, and bytes in hex.
+const textual = v => typeof v === "string" ? v : Array.from(v, b => b.toString(16).padStart(2, "0")).join("");
 
 // Encoder writes values one behind the other: a kind, then what it needs.
 class Encoder {
