@@ -330,13 +330,11 @@ func (g *generation) end() {
 	if g.pulse != nil {
 		g.pulse.Stop()
 	}
+	g.endServing()
 	g.mu.Lock()
-	serving, fetches, calls := g.serving, g.fetches, g.calls
-	g.serving, g.fetches, g.calls = map[*exchange]struct{}{}, map[uint64]*exchange{}, map[uint64]*call{}
+	fetches, calls := g.fetches, g.calls
+	g.fetches, g.calls = map[uint64]*exchange{}, map[uint64]*call{}
 	g.mu.Unlock()
-	for x := range serving {
-		x.fail(retryable("the server's process ended while it handled this"))
-	}
 	defer func() {
 		g.mu.Lock()
 		g.lookEmpty()
@@ -347,6 +345,18 @@ func (g *generation) end() {
 	}
 	for _, c := range calls {
 		c.abandon()
+	}
+}
+
+// endServing fails what waits for App.Handler. It comes before code is ended on
+// purpose: a handler that then returns early would make a half answer look whole.
+func (g *generation) endServing() {
+	g.mu.Lock()
+	serving := g.serving
+	g.serving = map[*exchange]struct{}{}
+	g.mu.Unlock()
+	for x := range serving {
+		x.fail(retryable("the server's process ended while it handled this"))
 	}
 }
 

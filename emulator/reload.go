@@ -382,6 +382,7 @@ func (e *Emulator) retire(c *changeover) {
 			return // Close ends the code
 		}
 	}
+	g.endServing()
 	g.close()
 	_ = g.link.Close()
 	g.end()
