@@ -220,6 +220,24 @@ func TestEngine(t *testing.T) {
 				_ = a.UnderlyingConn().Close()
 			}
 		},
+		"rooms that start at once": func(e *engine) {
+			var all sync.WaitGroup
+			for i := range 30 {
+				all.Go(func() {
+					name := fmt.Sprintf("at-once-%d", i)
+					resp, err := http.Get(e.URL + "/parties/probe/" + name + "/name")
+					if err != nil {
+						e.t.Error(err)
+						return
+					}
+					defer resp.Body.Close()
+					if b, err := io.ReadAll(resp.Body); string(b) != name || err != nil {
+						e.t.Errorf("%s calls itself %q, %v", name, b, err)
+					}
+				})
+			}
+			all.Wait()
+		},
 		"closed in OnConnect": func(e *engine) {
 			c := e.connect("/parties/probe/leave?leave=full")
 			c.wants("bye")

@@ -263,6 +263,7 @@ var pages = map[string]func(p *Probe, w http.ResponseWriter, r *http.Request){
 		}
 		fmt.Fprint(w, s)
 	},
+	"name": func(p *Probe, w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, p.Name()) },
 	"kept": func(p *Probe, w http.ResponseWriter, _ *http.Request) { // by the check values
 		if found, err := p.Storage().Get("thing", new(any)); err != nil || !found {
 			http.Error(w, fmt.Sprint(found, err), http.StatusNotFound)
