@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -149,6 +150,25 @@ func TestDevReloadsAsADeploy(t *testing.T) {
 	}
 }
 
+// standsStill waits until all threads of a process have been stopped, which takes
+// longer than sending the signal.
+func standsStill(t *testing.T, pid int) {
+	t.Helper()
+	for ctx := t.Context(); ctx.Err() == nil; time.Sleep(time.Millisecond) {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		if err != nil || len(threads) == 0 {
+			t.Skip("the system does not tell which threads run")
+		}
+		if !slices.ContainsFunc(threads, func(file string) bool {
+			b, err := os.ReadFile(file)
+			_, state, _ := strings.Cut(string(b), ") ")
+			return err == nil && !strings.HasPrefix(state, "T")
+		}) {
+			return
+		}
+	}
+}
+
 func TestDevForADebugger(t *testing.T) {
 	t.Parallel()
 	p := newEdited(t, "--debug")
@@ -167,6 +187,7 @@ func TestDevForADebugger(t *testing.T) {
 		}
 	}
 	stop(syscall.SIGSTOP)
+	standsStill(t, started.PID)
 	c.send("while it stands")
 	p.event("message", 1, func(e event) bool { return e.Type == "message.in" && e.Text == "while it stands" })
 	p.save(`"v1"`)
