@@ -13,8 +13,9 @@ type queries struct {
 	early map[uint64]bool // were interrupted before they began
 }
 
-// forcedQuery is the cursor of what a person runs, which has none.
-const forcedQuery = 0
+// forcedQuery is added to a number to make it that of a statement which a person
+// runs; code numbers its cursors below.
+const forcedQuery = 1 << 63
 
 // begin returns the context that a statement runs under.
 func (q *queries) begin(ctx context.Context, cursor uint64) context.Context {

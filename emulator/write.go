@@ -83,10 +83,11 @@ func (r *room) runWrite() {
 	r.queue = r.queue[1:]
 	r.writing = true
 	db := r.database()
-	ctx := db.queries.begin(ev.write.ctx, forcedQuery)
-	stop := context.AfterFunc(r.em.ctx, func() { db.queries.interrupt(forcedQuery) })
+	number := r.em.next.Add(1) | forcedQuery
+	ctx := db.queries.begin(ev.write.ctx, number)
+	stop := context.AfterFunc(r.em.ctx, func() { db.queries.interrupt(number) })
 	r.later(func() {
-		defer db.queries.over(forcedQuery)
+		defer db.queries.over(number)
 		defer stop()
 		err := ctx.Err()
 		if err == nil {
