@@ -366,7 +366,7 @@ func (t *talk) until(ctx context.Context, lines <-chan string, failed <-chan err
 				quiet.Reset(t.wait)
 				continue
 			}
-			if err := t.line(ctx, text); err != nil && wrong == nil {
+			if err := t.line(ctx, text); err != nil && wrong == nil && ctx.Err() == nil {
 				wrong = err
 			}
 		case <-quiet.C:
@@ -388,6 +388,10 @@ func (t *talk) until(ctx context.Context, lines <-chan string, failed <-chan err
 			t.c.Drop()
 			return wrong
 		case err := <-t.ends:
+			if ctx.Err() != nil { // an interrupt is no failure
+				t.c.Drop()
+				return wrong
+			}
 			return errors.Join(wrong, t.outcome(err))
 		}
 	}
