@@ -13,7 +13,7 @@ type freshness struct {
 }
 
 // freshLimit is how long after a reload its first answer is news.
-const freshLimit = 10 * time.Second
+const freshLimit = 2 * time.Second
 
 func (f *freshness) from(since time.Time) { f.since.Store(since.UnixNano()) }
 

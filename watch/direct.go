@@ -29,6 +29,7 @@ type direct struct {
 	linkTail []string // lines of the linker's importcfg that name no archive
 	link     []string // its command
 	linkDir  string
+	methods  map[string]bool // those that are linked by name
 	count    int
 }
 
@@ -56,8 +57,23 @@ func (b *Builder) prepare(ctx context.Context) (*direct, error) {
 	if !b.plain {
 		return nil, nil
 	}
-	all, err := b.list(ctx, true)
+	all, err := b.list(ctx, false)
 	if err != nil {
+		return nil, err
+	}
+	names, ok := methods(all)
+	if ok {
+		flag, err := writeMethods(b.out, all, names)
+		if err != nil {
+			return nil, err
+		}
+		if flag != "" {
+			named := *b
+			named.flags = append(slices.Clone(b.flags), flag)
+			b = &named
+		}
+	}
+	if all, err = b.list(ctx, true); err != nil {
 		return nil, err
 	}
 	var out bytes.Buffer
@@ -68,7 +84,7 @@ func (b *Builder) prepare(ctx context.Context) (*direct, error) {
 		kill()
 		return nil, err
 	}
-	d := &direct{out: b.out, env: cmd.Env, archives: map[string]string{}}
+	d := &direct{out: b.out, env: cmd.Env, archives: map[string]string{}, methods: names}
 	byPath := map[string]*unit{}
 	for _, p := range all {
 		if p.Export == "" && p.ImportPath != "unsafe" {
@@ -322,7 +338,7 @@ func (d *direct) affects(file string) (*unit, error) {
 		name := filepath.Base(file)
 		switch {
 		case filepath.Dir(file) == u.dir && slices.Contains(u.files, name):
-			if h, err := head(file); err != nil || h != u.heads[name] {
+			if h, err := head(file); err != nil || h != u.heads[name] || !d.knows(file) {
 				return nil, errIndirect
 			}
 			return u, nil
@@ -334,6 +350,22 @@ func (d *direct) affects(file string) (*unit, error) {
 		}
 	}
 	return nil, errIndirect
+}
+
+// knows reports whether a file declares no method that is new.
+func (d *direct) knows(file string) bool {
+	source, err := os.ReadFile(file)
+	if err != nil {
+		return false
+	}
+	names := map[string]bool{}
+	collect(names, source)
+	for name := range names {
+		if !d.methods[name] {
+			return false
+		}
+	}
+	return true
 }
 
 func (d *direct) compile(ctx context.Context, b *Builder, u *unit, archive string, built map[string]string) error {

@@ -383,6 +383,58 @@ type Echo`, 1)
 	}
 }
 
+// Builds that are fast know by name which methods rooms can call.
+func TestRoomsCallNewMethods(t *testing.T) {
+	calling := func(method, declared, answer string) string {
+		return fmt.Sprintf(`package main
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/goparty/party"
+)
+
+type Echo struct{ party.Server }
+
+func (e *Echo) OnRequest(w http.ResponseWriter, r *http.Request) {
+	s, err := party.ServerByName(r.Context(), "Echo", "other")
+	if err != nil {
+		panic(err)
+	}
+	text, err := party.Call[string](r.Context(), s, %q)
+	if err != nil {
+		text = err.Error()
+	}
+	_, _ = w.Write([]byte(text))
+}
+
+func (e *Echo) %s(context.Context) (string, error) { return %q, nil }
+
+func main() {
+	party.Main(party.App{Servers: party.Servers{"Echo": party.ClassOf[Echo](party.Options{Hibernate: true})}})
+}
+`, method, declared, answer)
+	}
+	dir := outside(t, map[string]string{"main.go": calling("First", "First", "one")})
+	w := start(t, dir)
+	if got := w.get(); got != "one" {
+		t.Errorf("got %q", got)
+	}
+	w.settled()
+	if done := w.answers("two", map[string]string{"main.go": calling("First", "First", "two")}); done.How == "go build" {
+		t.Error("the way that is to be tested was not gone")
+	}
+	w.answers("three", map[string]string{"main.go": calling("Second", "Second", "three")})
+	w.settled()
+	w.answers("four", map[string]string{"main.go": calling("Second", "Second", "four")})
+	write(t, dir, map[string]string{"main.go": calling("Third", "Second", "five")})
+	await[*inspect.Swapped](w, nil)
+	if got := w.get(); !strings.Contains(got, "no method Third") {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestSessionBuildsNothingWhereNothingChanged(t *testing.T) {
 	dir := outside(t, map[string]string{"main.go": answering("", `"one"`)})
 	w := start(t, dir)

@@ -15,7 +15,7 @@ import (
 // time: a save by one editor is over in no time, and where many files change
 // more are to come.
 const (
-	quietFew  = 8 * time.Millisecond
+	quietFew  = 3 * time.Millisecond
 	quietMany = 100 * time.Millisecond
 	many      = 4
 	quietMost = time.Second

@@ -14,9 +14,9 @@ func TestWatcherWaitsUntilFilesAreQuiet(t *testing.T) {
 		after time.Duration // from the first change
 	}{
 		"one file":                   {1, 0, quietFew},
-		"a file in two writes":       {1, 5 * time.Millisecond, 5*time.Millisecond + quietFew},
+		"a file in two writes":       {1, 2 * time.Millisecond, 2*time.Millisecond + quietFew},
 		"a checkout":                 {500, 100 * time.Microsecond, 499*100*time.Microsecond + quietMany},
-		"what never comes to an end": {100000, 5 * time.Millisecond, quietMost},
+		"what never comes to an end": {100000, 2 * time.Millisecond, quietMost},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
