@@ -129,11 +129,11 @@ func Text(e Event) string {
 		return "files changed again: the build starts anew"
 	case *Swapped:
 		s := fmt.Sprintf("generation %d serves", e.Generation)
-		if n := e.Changed + e.Waiting; n > 0 {
+		if e.Changed > 0 {
 			s += fmt.Sprintf(": %s took it in %s", plural(e.Changed, "room"), Span(e.Took))
 		}
 		if e.Waiting > 0 {
-			s += fmt.Sprintf(", %s will when what runs there has ended", plural(e.Waiting, "more room"))
+			s += fmt.Sprintf(", %s will when what runs there has ended", plural(e.Waiting, "room"))
 		}
 		return s + cut(e.Cut) + "; " + Span(e.Total) + " after the change"
 	case *Retired:
