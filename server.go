@@ -134,8 +134,9 @@ func (s *Server) Connections(tags ...string) iter.Seq[*Connection] {
 
 // WaitUntil runs f on a goroutine of its own, outside of any turn, and keeps
 // the room awake until it returns. Its ctx ends when the instance leaves
-// memory; use [Server.Do] in f to reach the server's fields safely. An error or
-// panic is logged.
+// memory, or is to leave because new code takes over: then f has 5 s, in which Do
+// works with context.WithoutCancel(ctx). Use [Server.Do] in f to reach the
+// server's fields safely. An error or panic is logged.
 func (s *Server) WaitUntil(f func(ctx context.Context) error) { s.instance().WaitUntil(f) }
 
 // Do runs f as a turn of the room, from background work, and returns f's error
@@ -164,7 +165,7 @@ func (s *Server) AfterFunc(d time.Duration, f func(ctx context.Context)) *Timer 
 // download) does not hold up the room. It is called in OnRequest, at most once,
 // and f starts when OnRequest returns; a status or header set before still
 // counts. The open answer keeps the room awake. ctx ends when the client goes
-// away or the instance leaves memory. Use [Server.Do] in f to reach the
+// away, or as that of [Server.WaitUntil] does. Use [Server.Do] in f to reach the
 // server's fields safely.
 //
 // It panics where w is not the writer of this OnRequest (or one that unwraps to
