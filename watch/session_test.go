@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -431,6 +432,39 @@ func main() {
 	write(t, dir, map[string]string{"main.go": calling("Third", "Second", "five")})
 	await[*inspect.Swapped](w, nil)
 	if got := w.get(); !strings.Contains(got, "no method Third") {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestCodeThatNeedsC(t *testing.T) {
+	if _, err := exec.LookPath("gcc"); err != nil {
+		t.Skip("there is no gcc")
+	}
+	const c = "package c\n\n// static int add(int a, int b) { return a + b; }\nimport \"C\"\n\nfunc Add(a, b int) int { return int(C.add(C.int(a), C.int(b))) }\n"
+	dir := outside(t, map[string]string{"main.go": answering("", `"without"`)})
+	w := start(t, dir)
+	w.answers("5", map[string]string{"c/c.go": c, "main.go": answering("strconv example.com/outside/c", `strconv.Itoa(c.Add(2, 3))`)})
+	w.settled()
+	w.answers("7", map[string]string{"main.go": answering("strconv example.com/outside/c", `strconv.Itoa(c.Add(3, 4))`)})
+	w.answers("-1", map[string]string{"c/c.go": strings.Replace(c, "a + b", "a - b", 1)})
+}
+
+func TestWorkspaces(t *testing.T) {
+	dir := outside(t, map[string]string{"main.go": answering("example.com/beside", `beside.Text`)})
+	beside, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, beside, map[string]string{"go.mod": "module example.com/beside\n\ngo 1.26.0\n", "beside.go": "package beside\n\nconst Text = \"one\"\n"})
+	write(t, dir, map[string]string{"go.work": "go 1.26.0\n\nuse .\nuse " + strconv.Quote(beside) + "\n"})
+	w := start(t, dir)
+	if got := w.get(); got != "one" {
+		t.Errorf("got %q", got)
+	}
+	w.settled()
+	write(t, beside, map[string]string{"beside.go": "package beside\n\nconst Text = \"two\"\n"})
+	await[*inspect.Swapped](w, nil)
+	if got := w.get(); got != "two" {
 		t.Errorf("got %q", got)
 	}
 }
