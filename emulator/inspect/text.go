@@ -133,7 +133,7 @@ func Text(e Event) string {
 			s += fmt.Sprintf(": %s took it in %s", plural(e.Changed, "room"), Span(e.Took))
 		}
 		if e.Waiting > 0 {
-			s += fmt.Sprintf(", %s will when what runs there has ended", plural(e.Waiting, "room"))
+			s += fmt.Sprintf(", %s will take it when what runs there has ended", plural(e.Waiting, "room"))
 		}
 		return s + cut(e.Cut) + "; " + Span(e.Total) + " after the change"
 	case *Retired:
