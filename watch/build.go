@@ -40,6 +40,7 @@ type Builder struct {
 	goflags []string // the user's own
 	c       bool     // C may be used, and nobody insists on it
 	quick   bool     // build what links fastest
+	gentle  bool     // give way to whatever else runs
 	marker  string   // a file that says that everything was built so once; "": there is none
 
 	direct *direct // nil: not prepared
@@ -164,6 +165,7 @@ func (b *Builder) quicken() {
 // warm builds everything so that quick builds find it, and makes a note of it.
 func (b *Builder) warm(ctx context.Context) error {
 	w := *b
+	w.gentle = true
 	w.quicken()
 	path := filepath.Join(b.out, "warm")
 	defer os.Remove(path)
@@ -188,7 +190,11 @@ func (b *Builder) useC() bool {
 
 // command is a go command about the package.
 func (b *Builder) command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "go", args...)
+	name := "go"
+	if nice, err := exec.LookPath("nice"); err == nil && b.gentle {
+		name, args = nice, append([]string{"-n", "10", "go"}, args...)
+	}
+	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = b.dir
 	cmd.Env = append(cmd.Environ(), b.env...)
 	return cmd

@@ -57,6 +57,9 @@ func (b *Builder) prepare(ctx context.Context) (*direct, error) {
 	if !b.plain {
 		return nil, nil
 	}
+	gentle := *b
+	gentle.gentle = true
+	b = &gentle
 	all, err := b.list(ctx, false)
 	if err != nil {
 		return nil, err
@@ -68,9 +71,7 @@ func (b *Builder) prepare(ctx context.Context) (*direct, error) {
 			return nil, err
 		}
 		if flag != "" {
-			named := *b
-			named.flags = append(slices.Clone(b.flags), flag)
-			b = &named
+			b.flags = append(slices.Clone(b.flags), flag)
 		}
 	}
 	if all, err = b.list(ctx, true); err != nil {

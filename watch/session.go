@@ -114,7 +114,7 @@ func (s *Session) Start(ctx context.Context) error {
 		return err
 	}
 	s.running, s.path, s.env = content, path, env
-	s.prepare()
+	s.prepare(false)
 	return nil
 }
 
@@ -184,7 +184,7 @@ func (s *Session) reload(ctx context.Context, since time.Time, asked bool) error
 		return err
 	}
 	s.running, s.path, s.env = content, path, env
-	s.prepare()
+	s.prepare(true)
 	return nil
 }
 
@@ -342,9 +342,11 @@ func (s *Session) keep(path string, content snapshot) {
 	}
 }
 
-// prepare lets later builds be fast, in the background.
-func (s *Session) prepare() {
-	if s.builder.direct != nil || !s.builder.plain || s.config.Plugin {
+// prepare lets later builds be fast, in the background. Somebody who has edited
+// once will do so again: that is worth compiling everything for it.
+func (s *Session) prepare(edited bool) {
+	warm := edited && !s.builder.quick
+	if s.builder.direct != nil && !warm || !s.builder.plain || s.config.Plugin {
 		return
 	}
 	s.mu.Lock()
@@ -357,7 +359,7 @@ func (s *Session) prepare() {
 	content := maps.Clone(s.running)
 	s.prepared.Go(func() {
 		defer cancel()
-		if !s.builder.quick {
+		if warm {
 			if s.builder.warm(ctx) != nil {
 				return
 			}

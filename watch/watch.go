@@ -35,7 +35,7 @@ func (s *Session) Watch(ctx context.Context) {
 	s.mu.Unlock()
 	w.watch(s.directories())
 	w.look() // something may have changed before
-	s.prepare()
+	s.prepare(false)
 	s.busy.Unlock()
 	defer func() {
 		s.mu.Lock()
