@@ -21,3 +21,7 @@ func apart(cmd *exec.Cmd) (kill func()) {
 		}
 	}
 }
+
+// prefer lets a command go before the server that runs meanwhile, where the
+// system lets us: somebody waits for it.
+func prefer(cmd *exec.Cmd) { _ = syscall.Setpriority(syscall.PRIO_PGRP, cmd.Process.Pid, -5) }

@@ -42,6 +42,7 @@ type Builder struct {
 	quick   bool     // build what links fastest
 	gentle  bool     // give way to whatever else runs
 	marker  string   // a file that says that everything was built so once; "": there is none
+	linker  string   // one that reads ahead; "": none does
 
 	direct *direct // nil: not prepared
 }
@@ -291,7 +292,13 @@ func (b *Builder) run(ctx context.Context, cmd *exec.Cmd) error {
 	kill := apart(cmd)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	err := cmd.Run()
+	err := cmd.Start()
+	if err == nil {
+		if !b.gentle {
+			prefer(cmd)
+		}
+		err = cmd.Wait()
+	}
 	if ctx.Err() != nil {
 		kill()
 		return ctx.Err()

@@ -31,7 +31,11 @@ type direct struct {
 	linkDir  string
 	methods  map[string]bool // those that are linked by name
 	count    int
+	next     *ahead // the linker that waits for the next build; nil: none does
 }
+
+// mainPath is the path of package main.
+func (d *direct) mainPath() string { return d.units[len(d.units)-1].path }
 
 // unit is one local package.
 type unit struct {
@@ -302,6 +306,12 @@ func (d *direct) build(ctx context.Context, b *Builder, changed []string, path s
 			}
 		}
 	}
+	if n == 1 && affected[d.mainPath()] && d.next != nil {
+		if done, err := d.linkAhead(ctx, b, path); done {
+			return err
+		}
+	}
+	d.stopAhead() // it has read packages as they were
 	d.count++
 	built := map[string]string{}
 	drop := func() {
@@ -324,13 +334,42 @@ func (d *direct) build(ctx context.Context, b *Builder, changed []string, path s
 		drop()
 		return err
 	}
+	d.take(built)
+	return nil
+}
+
+// linkAhead builds package main with the linker that waits for it. It reports
+// false where that linker failed.
+func (d *direct) linkAhead(ctx context.Context, b *Builder, path string) (done bool, err error) {
+	a, u := d.next, d.units[len(d.units)-1]
+	if err := d.compile(ctx, b, u, a.main, nil); err != nil {
+		_ = os.Remove(a.main)
+		return true, err // it goes on waiting
+	}
+	d.next = nil
+	err = a.finish(ctx)
+	if err == nil {
+		err = os.Rename(a.path, path)
+	}
+	if err != nil {
+		_ = os.Remove(a.main)
+		if ctx.Err() == nil {
+			b.linker = "" // it is not to be relied on
+		}
+		return ctx.Err() != nil, ctx.Err()
+	}
+	d.take(map[string]string{u.path: a.main})
+	return true, nil
+}
+
+// take makes archives the ones that later builds use.
+func (d *direct) take(built map[string]string) {
 	for pkg, archive := range built {
 		if old := d.archives[pkg]; filepath.Dir(old) == d.out {
 			_ = os.Remove(old)
 		}
 		d.archives[pkg] = archive
 	}
-	return nil
 }
 
 // affects finds the package that a file belongs to.
@@ -394,9 +433,8 @@ func (d *direct) linkTo(ctx context.Context, b *Builder, path string, built map[
 	}
 	defer os.Remove(cfg)
 	args := with(with(d.link, "-o", path), "-importcfg", cfg)
-	mainPath := d.units[len(d.units)-1].path
-	archive := d.archives[mainPath]
-	if a, ok := built[mainPath]; ok {
+	archive := d.archives[d.mainPath()]
+	if a, ok := built[d.mainPath()]; ok {
 		archive = a
 	}
 	args[len(args)-1] = archive

@@ -48,8 +48,10 @@ type Session struct {
 	tried   snapshot // what was built last, also where that failed
 	running snapshot // what serves
 	path    string   // its program
-	env     map[string]string
-	kept    []keptBuild
+
+	linkerMissing string // where a linker that reads ahead is to be; "": nowhere
+	env           map[string]string
+	kept          []keptBuild
 
 	mu        sync.Mutex
 	cancel    context.CancelFunc // ends the build that a change of files began; nil: there is none
@@ -184,6 +186,9 @@ func (s *Session) reload(ctx context.Context, since time.Time, asked bool) error
 		return err
 	}
 	s.running, s.path, s.env = content, path, env
+	if d := s.builder.direct; d != nil {
+		d.readAhead(s.builder)
+	}
 	s.prepare(true)
 	return nil
 }
@@ -241,6 +246,7 @@ func (s *Session) build(ctx context.Context, asked bool) (path string, content s
 	if err != nil {
 		return "", nil, err
 	}
+	s.builder.direct.drop()
 	s.builder.direct = nil             // it is to be prepared anew
 	content = s.scanner.scan(s.inputs) // of what it imports now
 	s.try(content)
@@ -345,7 +351,7 @@ func (s *Session) keep(path string, content snapshot) {
 // prepare lets later builds be fast, in the background. Somebody who has edited
 // once will do so again: that is worth compiling everything for it.
 func (s *Session) prepare(edited bool) {
-	warm := edited && !s.builder.quick
+	warm := edited && (!s.builder.quick || s.linkerMissing != "")
 	if s.builder.direct != nil && !warm || !s.builder.plain || s.config.Plugin {
 		return
 	}
@@ -359,11 +365,8 @@ func (s *Session) prepare(edited bool) {
 	content := maps.Clone(s.running)
 	s.prepared.Go(func() {
 		defer cancel()
-		if warm {
-			if s.builder.warm(ctx) != nil {
-				return
-			}
-			s.builder.quicken()
+		if warm && s.warm(ctx) != nil {
+			return
 		}
 		d, err := s.builder.prepare(ctx)
 		if err != nil || d == nil {
@@ -373,8 +376,33 @@ func (s *Session) prepare(edited bool) {
 			return
 		}
 		d.built = content
+		s.builder.direct.drop()
 		s.builder.direct = d
+		if edited {
+			d.readAhead(s.builder)
+		}
 	})
+}
+
+// warm builds what makes later builds fast.
+func (s *Session) warm(ctx context.Context) error {
+	if !s.builder.quick {
+		if err := s.builder.warm(ctx); err != nil {
+			return err
+		}
+		s.builder.quicken()
+	}
+	if s.linkerMissing != "" {
+		if err := s.builder.buildLinker(ctx, s.linkerMissing); err != nil {
+			if ctx.Err() != nil {
+				return err
+			}
+		} else {
+			s.builder.linker = s.linkerMissing
+		}
+		s.linkerMissing = ""
+	}
+	return nil
 }
 
 // unprepare ends it where it has not come to its end.
@@ -414,6 +442,7 @@ func (s *Session) Close() error {
 	s.busy.Lock()
 	defer s.busy.Unlock()
 	s.unprepare()
+	s.builder.direct.drop()
 	if err := s.builder.Close(); err != nil {
 		return fmt.Errorf("removing what was built: %w", err)
 	}

@@ -33,6 +33,9 @@ func (s *Session) Watch(ctx context.Context) {
 	s.mu.Lock()
 	s.watcher = w
 	s.mu.Unlock()
+	if s.builder.plain && !s.config.Plugin {
+		s.builder.linker, s.linkerMissing = s.builder.findLinker(ctx)
+	}
 	w.watch(s.directories())
 	w.look() // something may have changed before
 	s.prepare(false)
