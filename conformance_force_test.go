@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/goparty/party/emulator/inspect"
@@ -299,5 +300,26 @@ func TestEvictionWorksOnARoomThatHangsInOnStart(t *testing.T) {
 			t.Fatal(err)
 		}
 		(<-answer).want(t, http.StatusOK, "2")
+	})
+}
+
+// Whoever has an answer is often ahead of the end of the turn that gave it.
+func TestRoomsThatHaveJustAnsweredHibernate(t *testing.T) {
+	conform(t, func(t *testing.T, h *harness) {
+		var wg sync.WaitGroup
+		for i := range 16 {
+			room := fmt.Sprintf("lab/r%d", i)
+			wg.Go(func() {
+				for range 50 {
+					if _, err := h.do(h.request(http.MethodGet, "/parties/"+room+"/?do=nop", nil)); err != nil {
+						t.Error(err)
+					}
+					if err := h.Hibernate(t.Context(), room, false); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
 	})
 }

@@ -443,20 +443,33 @@ func (e *Emulator) parse(name string) (wire.Address, error) {
 // ErrAsleep is what forcing an instance out of a room without one answers.
 var ErrAsleep = errors.New("the room is not in memory")
 
+// hibernateWait is how long Hibernate waits, of machine time, for what a room
+// does just now: whoever has seen an answer may be ahead of the end of its turn.
+const hibernateWait = 100 * time.Millisecond
+
 // Hibernate drops a room's memory and keeps its connections. It refuses, with
-// the reasons, a room that could not hibernate by itself, unless forced. A room
-// already asleep is fine.
+// the reasons, a room that could not hibernate by itself and that does not come
+// to rest in a moment, unless forced. A room already asleep is fine.
 func (e *Emulator) Hibernate(ctx context.Context, name string, force bool) error {
-	return e.force(ctx, name, func(r *room) error {
-		if r.inst == nil {
+	patience, cancel := context.WithTimeout(ctx, hibernateWait)
+	defer cancel()
+	for wait := pollLeast; ; wait = min(2*wait, pollMost) {
+		var why []string
+		err := e.force(ctx, name, func(r *room) error {
+			if r.inst == nil {
+				return nil
+			}
+			if why = r.awake(); len(why) > 0 && !force {
+				return fmt.Errorf("%s cannot hibernate now: %s; force it to drop that", r.name, joinReasons(why))
+			}
+			r.hibernate(true)
 			return nil
+		})
+		if err == nil || len(why) == 0 || patience.Err() != nil {
+			return err
 		}
-		if why := r.awake(); len(why) > 0 && !force {
-			return fmt.Errorf("%s cannot hibernate now: %s; force it to drop that", r.name, joinReasons(why))
-		}
-		r.hibernate(true)
-		return nil
-	})
+		time.Sleep(wait)
+	}
 }
 
 // Evict drops a room's memory as the platform would: connections of classes

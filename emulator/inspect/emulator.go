@@ -33,8 +33,9 @@ type Feed interface {
 // events, as forced.
 type Actor interface {
 	// Hibernate drops a room's memory and keeps its connections. It refuses,
-	// with the reasons, a room that could not hibernate by itself, unless
-	// forced. A room already asleep is fine.
+	// with the reasons, a room that could not hibernate by itself and that
+	// does not come to rest in a moment, unless forced. A room already asleep
+	// is fine.
 	Hibernate(ctx context.Context, room string, force bool) error
 	// Evict drops a room's memory as the platform would: connections of
 	// classes that hibernate stay, others are cut. A hook that hangs is left
