@@ -16,18 +16,12 @@ import (
 	"github.com/goparty/party/emulator/inspect"
 )
 
-// full reports whether the long form of a test is asked for.
-func full() bool {
-	n, err := strconv.Atoi(os.Getenv("PARTY_TEST_ROUNDS"))
-	return err == nil && n > 1
-}
-
 // Many clients send numbered messages through many reloads, some of which fail:
 // each is answered once, in order, and nobody is cut.
 func TestReloadLosesNothing(t *testing.T) {
 	conform(t, func(t *testing.T, h *harness) {
 		clients, reloads := 40, 12
-		if full() {
+		if !testing.Short() {
 			clients, reloads = 500, 50
 		}
 		all := make([]*client, clients)
@@ -120,7 +114,7 @@ func TestReloadLeavesNothingBehind(t *testing.T) {
 		}
 		before := count(t, h)
 		n := 10
-		if full() {
+		if !testing.Short() {
 			n = 100
 		}
 		for range n {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // BenchmarkBuild is what a saved file waits for, before new code is started.
@@ -58,4 +59,26 @@ func BenchmarkBuild(b *testing.B) {
 			}
 		}
 	})
+	linker, missing := builder.findLinker(b.Context())
+	if missing != "" {
+		linker = missing
+		if err := builder.buildLinker(b.Context(), linker); err != nil {
+			b.Skip(err)
+		}
+	}
+	builder.linker = linker
+	b.Run("a linker that read ahead", func(b *testing.B) {
+		for b.Loop() {
+			b.StopTimer()
+			d.readAhead(builder)
+			time.Sleep(time.Second) // nothing tells that it has read
+			b.StartTimer()
+			n++
+			edit(n)
+			if err := d.build(b.Context(), builder, []string{filepath.Join(dir, "main.go")}, builder.next()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	d.drop()
 }

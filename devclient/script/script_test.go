@@ -285,7 +285,7 @@ events room/a
 // every run.
 func TestRunsAreAlike(t *testing.T) {
 	t.Parallel()
-	runs := 30
+	runs := 100
 	if testing.Short() {
 		runs = 3
 	}
