@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -47,6 +48,9 @@ func says(t *testing.T, b *Builder, d *direct, dir, word string) {
 func TestLinkingAhead(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds a linker")
+	}
+	if v := runtime.Version(); !changeable.MatchString(v) {
+		t.Skipf("nobody has looked at the linker of %s yet: see changeable", v)
 	}
 	b, d, dir := directly(t)
 	linker := filepath.Join(t.TempDir(), "link")
