@@ -77,7 +77,8 @@ func Run(ctx context.Context, o Options) error {
 	if o.Output != nil {
 		opts = append(opts, tea.WithOutput(o.Output))
 	}
-	p := tea.NewProgram(m, opts...)
+	var bug bug
+	p := tea.NewProgram(careful{m, &bug}, opts...)
 	// Told to quit, a program ends in order; killed, it may still be reading.
 	stop := context.AfterFunc(ctx, func() {
 		kill := time.AfterFunc(quitLimit, p.Kill)
@@ -88,7 +89,10 @@ func Run(ctx context.Context, o Options) error {
 	defer stop()
 	_, err := p.Run()
 	switch {
-	case errors.Is(err, tea.ErrProgramPanic):
+	case bug.found():
+		bug.print(os.Stderr)
+		return ErrPanic
+	case errors.Is(err, tea.ErrProgramPanic): // in the library, which has printed it
 		return ErrPanic
 	case ctx.Err() != nil, errors.Is(err, tea.ErrInterrupted):
 		return nil
