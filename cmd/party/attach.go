@@ -40,11 +40,10 @@ may look at one emulator. Leaving it leaves the emulator running.`,
 				return err
 			}
 			defer c.Close()
-			defer startGuard()()
 			ctx, stop := untilInterrupt(cmd.Context())
 			defer stop()
 			rec := &recorder{viewer: c}
-			err = tui.Run(ctx, tui.Options{Emulator: c, Recorder: rec, Name: attachedName(socket), Attached: true, ASCII: ascii})
+			err = runGuarded(ctx, tui.Options{Emulator: c, Recorder: rec, Name: attachedName(socket), Attached: true, ASCII: ascii})
 			said, failed := rec.Stop(cmd.Context())
 			if err = errors.Join(err, failed); said != "" {
 				fmt.Fprintln(cmd.OutOrStdout(), said)

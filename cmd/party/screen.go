@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -23,7 +25,9 @@ type screen interface {
 func (o *devOptions) show(s served, left func()) screen {
 	switch ui := chooseUI(o.ui); ui {
 	case "tui":
-		return startDashboard(s, &recorder{viewer: s}, o.dir, o.ascii, left)
+		d := &dashboard{run: runGuarded, events: s.Events(), out: os.Stdout}
+		d.start(&recorder{viewer: s}, tui.Options{Emulator: s, Name: nameOf(o.dir), ASCII: o.ascii}, left)
+		return d
 	default:
 		return startPrinter(s.Events(), ui == "json", os.Stdout)
 	}
@@ -40,33 +44,48 @@ func chooseUI(ui string) string {
 	return "plain"
 }
 
-// dashboard is the screen that fills the terminal.
+// dashboard is the screen that fills the terminal. Lines follow it if it has a
+// bug: clients are connected, and a program that shows them is no reason to let
+// them go.
 type dashboard struct {
+	run    func(context.Context, tui.Options) error
+	events *inspect.Stream
+	out    io.Writer
+
 	cancel context.CancelFunc
 	notes  chan string
 	ended  chan struct{}
-	err    error // of the dashboard; read it when ended is closed
+	err    error    // of the dashboard; read it when ended is closed
+	lines  *printer // that follow it; read it when ended is closed
 
 	mu    sync.Mutex
 	after []string // notes that nobody saw: the terminal is given back
 }
 
-// startDashboard shows an emulator until stop is called, or the person leaves;
-// then left is called.
-func startDashboard(e inspect.Emulator, rec *recorder, dir string, ascii bool, left func()) *dashboard {
-	ctx, cancel := context.WithCancel(context.Background())
-	d := &dashboard{cancel: cancel, notes: make(chan string, 16), ended: make(chan struct{})}
-	release := startGuard()
+// start shows an emulator until stop is called, or the person leaves; then left
+// is called.
+func (d *dashboard) start(rec *recorder, o tui.Options, left func()) {
+	var ctx context.Context
+	ctx, d.cancel = context.WithCancel(context.Background())
+	d.notes, d.ended = make(chan string, 16), make(chan struct{})
+	o.Recorder, o.Notes = rec, d.notes
 	go func() {
-		defer left()
 		defer close(d.ended)
-		defer func() {
-			release()
-			d.finish(rec)
-		}()
-		d.err = tui.Run(ctx, tui.Options{Emulator: e, Recorder: rec, Name: nameOf(dir), ASCII: ascii, Notes: d.notes})
+		d.err = d.run(ctx, o)
+		d.finish(rec)
+		if errors.Is(d.err, tui.ErrPanic) {
+			d.lines = startPrinter(d.events, false, d.out)
+			d.lines.say("the server goes on, and what happens is shown as lines from here; Ctrl-C ends it")
+			return
+		}
+		left()
 	}()
-	return d
+}
+
+// runGuarded shows a dashboard in a terminal that is given back, come what may.
+func runGuarded(ctx context.Context, o tui.Options) error {
+	defer startGuard()()
+	return tui.Run(ctx, o)
 }
 
 // nameOf is a directory as the dashboard's head names it.
@@ -103,6 +122,10 @@ func endOf(s screen) error {
 func (d *dashboard) say(text string) {
 	select {
 	case <-d.ended:
+		if d.lines != nil {
+			d.lines.say(text)
+			return
+		}
 	default:
 		select {
 		case d.notes <- text:
@@ -118,10 +141,13 @@ func (d *dashboard) say(text string) {
 func (d *dashboard) stop() {
 	d.cancel()
 	<-d.ended
+	if d.lines != nil {
+		d.lines.stop()
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, text := range d.after {
-		fmt.Println(text)
+		fmt.Fprintln(d.out, text)
 	}
 	d.after = nil
 }
