@@ -15,85 +15,21 @@ import (
 // handle takes one message of a generation's guest. It never waits. Rooms that
 // got something are added to b, which the caller drains.
 func (e *Emulator) handle(g *generation, m wire.Message, b *batch) {
+	if op, ok := m.(wire.Operation); ok && op.Of() != 0 {
+		e.operate(op.Of(), m, b) // goes on in room.operate
+		return
+	}
 	switch m := m.(type) {
-	case *wire.Send:
-		e.operate(m.Instance, m, b)
-	case *wire.Done:
-		e.operate(m.Instance, m, b)
-	case *wire.Broadcast:
-		e.operate(m.Instance, m, b)
-	case *wire.Close:
-		e.operate(m.Instance, m, b)
-	case *wire.SetState:
-		e.operate(m.Instance, m, b)
-	case *wire.Accept:
-		e.operate(m.Instance, m, b)
-	case *wire.AutoRespond:
-		e.operate(m.Instance, m, b)
-	case *wire.Hold:
-		e.operate(m.Instance, m, b)
-	case *wire.SetTimer:
-		e.operate(m.Instance, m, b)
-	case *wire.StopTimer:
-		e.operate(m.Instance, m, b)
-	case *wire.Sleep:
-		e.operate(m.Instance, m, b)
-	case *wire.RequestTurn:
-		e.operate(m.Instance, m, b)
-	case *wire.Abort:
-		e.operate(m.Instance, m, b)
-	case *wire.Left:
-		e.operate(m.Instance, m, b)
-	case *wire.Get:
-		e.operate(m.Instance, m, b)
-	case *wire.List:
-		e.operate(m.Instance, m, b)
-	case *wire.Put:
-		e.operate(m.Instance, m, b)
-	case *wire.Delete:
-		e.operate(m.Instance, m, b)
-	case *wire.DeleteAll:
-		e.operate(m.Instance, m, b)
-	case *wire.SetAlarm:
-		e.operate(m.Instance, m, b)
-	case *wire.Savepoint:
-		e.operate(m.Instance, m, b)
-	case *wire.Sync:
-		e.operate(m.Instance, m, b)
-	case *wire.Query:
-		e.operate(m.Instance, m, b)
-	case *wire.NextRows:
-		e.operate(m.Instance, m, b)
-	case *wire.CloseCursor:
-		e.operate(m.Instance, m, b)
-	case *wire.Interrupt:
-		e.operate(m.Instance, m, b)
-	case *wire.StorageCall:
-		e.operate(m.Instance, m, b)
+
+	// Code outside of rooms: App.Handler, and what the program starts by itself.
 	case *wire.Response:
-		if m.Instance != 0 {
-			e.operate(m.Instance, m, b)
-		} else if x := e.exchange(m.Stream); x != nil && x.servedBy() == g {
-			e.moves.Add(1)
-			x.respond(m)
-			e.answered(g, "")
-		}
-	case *wire.Cancel:
-		if !g.cancelCall(m.ID) && m.Instance != 0 {
-			e.operate(m.Instance, m, b)
-		}
+		e.handlerAnswers(g, m)
 	case *wire.Log:
-		if m.Instance != 0 {
-			e.operate(m.Instance, m, b)
-			return
-		}
 		e.events.Publish(&inspect.Log{Header: inspect.Header{Generation: g.number}, Level: slog.Level(m.Level).String(), Text: m.Text})
 	case *wire.Exception:
-		if m.Instance != 0 {
-			e.operate(m.Instance, m, b)
-			return
-		}
 		e.events.Publish(&inspect.Exception{Header: inspect.Header{Generation: g.number}, Hook: m.Hook, Error: m.Err.Text, Stack: m.Err.Stack})
+
+	// Whoever reaches a room: other rooms, and App.Handler.
 	case *wire.Call:
 		e.moves.Add(1)
 		e.call(g, m, b)
@@ -105,6 +41,12 @@ func (e *Emulator) handle(g *generation, m wire.Message, b *batch) {
 		e.fetch(g, m, b)
 	case *wire.Upgrade:
 		e.upgrade(g, m)
+	case *wire.Cancel:
+		if !g.cancelCall(m.ID) {
+			e.operate(m.Instance, m, b) // a room's own Sleep or Do
+		}
+
+	// Streams.
 	case *wire.Chunk:
 		if x := g.fetched(m.Stream); x != nil {
 			x.chunk(m.Data, m.End, m.Err)
@@ -115,10 +57,21 @@ func (e *Emulator) handle(g *generation, m wire.Message, b *batch) {
 		if x := g.fetched(m.Stream); x != nil {
 			x.cancel()
 		}
+
+	// The generation itself.
 	case *wire.Pong:
 		g.answered()
 	case *wire.Settled:
 		e.settled(m)
+	}
+}
+
+// handlerAnswers brings a part of App.Handler's answer to its client.
+func (e *Emulator) handlerAnswers(g *generation, m *wire.Response) {
+	if x := e.exchange(m.Stream); x != nil && x.servedBy() == g {
+		e.moves.Add(1)
+		x.respond(m)
+		e.answered(g, "")
 	}
 }
 
@@ -161,24 +114,23 @@ func (o operation) apply(r *room) {
 
 // operate does what an instance asked for.
 func (r *room) operate(m wire.Message) {
-	in := r.inst
 	switch m := m.(type) {
-	case *wire.Send:
-		if c := r.connection(m.Connection); c != nil && c.accepted {
-			data := outgoing(m.Binary, m.Data)
-			if r.em.events.Wanted() {
-				r.em.events.Publish(&inspect.MessageOut{Header: r.header(), Connection: c.id, Count: 1, Payload: r.em.events.Payload(m.Binary, data)})
-			} else {
-				r.em.events.Missed()
-			}
-			c.send(opcode(m.Binary), data)
-			r.em.answered(in.gen, r.name)
-		}
 	case *wire.Done:
 		r.ended(m)
+	case *wire.Left:
+		r.givenBack(m)
+	case *wire.Abort:
+		r.abort(m.Reason, false)
+
+	// Connections.
+	case *wire.Send:
+		r.sendMessage(m)
 	case *wire.Broadcast:
 		r.broadcast(m)
-		r.em.answered(in.gen, r.name)
+	case *wire.Accept:
+		if c := r.connection(m.Connection); c != nil {
+			c.accepted, c.tags = true, m.Tags
+		}
 	case *wire.Close:
 		if c := r.connection(m.Connection); c != nil {
 			c.close(m.Code, m.Reason, closeLimit)
@@ -187,58 +139,34 @@ func (r *room) operate(m wire.Message) {
 		if c := r.connection(m.Connection); c != nil {
 			c.state = m.State
 		}
-	case *wire.Accept:
-		if c := r.connection(m.Connection); c != nil {
-			c.accepted, c.tags = true, m.Tags
-		}
 	case *wire.AutoRespond:
-		if m.Request == "" {
-			r.auto.Store(nil)
-		} else {
-			r.auto.Store(&autoResponse{m.Request, m.Response})
-		}
+		r.autoRespond(m)
+	case *wire.Response:
+		r.respond(m)
+
+	// What keeps the room awake.
 	case *wire.Hold:
-		if m.Begin {
-			in.holds[m.ID] = m.What
-		} else {
-			delete(in.holds, m.ID)
-		}
-		r.touch(false)
+		r.hold(m)
 	case *wire.SetTimer:
 		r.setTimer(m)
 	case *wire.StopTimer:
-		if t := in.timers[m.ID]; t != nil {
-			t.Stop()
-			delete(in.timers, m.ID)
-			r.touch(false)
-		}
+		r.stopTimer(m.ID)
 	case *wire.Sleep:
 		r.sleep(m)
 	case *wire.RequestTurn:
 		r.requestTurn(m)
 	case *wire.Cancel:
 		r.cancel(m.ID)
-	case *wire.Abort:
-		r.abort(m.Reason, false)
-	case *wire.Left:
-		r.givenBack(m)
-	case *wire.Response:
-		if x := in.streams[m.Stream]; x != nil {
-			if m.End {
-				delete(in.streams, m.Stream)
-				r.touch(true)
-			}
-			x.respond(m)
-			r.em.answered(in.gen, r.name)
-		}
+
+	// For people.
 	case *wire.Log:
 		r.em.events.Publish(&inspect.Log{Header: r.header(), Level: slog.Level(m.Level).String(), Text: m.Text})
-	case *wire.Get, *wire.List, *wire.Put, *wire.Delete, *wire.DeleteAll, *wire.SetAlarm, *wire.Savepoint,
-		*wire.Sync, *wire.Query, *wire.NextRows, *wire.CloseCursor, *wire.Interrupt, *wire.StorageCall:
-		r.store(m)
 	case *wire.Exception:
 		r.life.failed(m.Hook+": "+m.Err.Text, r.em.clock.Now())
 		r.em.events.Publish(&inspect.Exception{Header: r.header(), Hook: m.Hook, Error: m.Err.Text, Stack: m.Err.Stack})
+
+	default:
+		r.store(m)
 	}
 }
 
@@ -259,7 +187,23 @@ func outgoing(isBinary bool, data []byte) []byte {
 
 func (r *room) connection(key uint64) *connection { return r.byKey[key] }
 
+func (r *room) sendMessage(m *wire.Send) {
+	in, c := r.inst, r.connection(m.Connection)
+	if c == nil || !c.accepted {
+		return
+	}
+	data := outgoing(m.Binary, m.Data)
+	if r.em.events.Wanted() {
+		r.em.events.Publish(&inspect.MessageOut{Header: r.header(), Connection: c.id, Count: 1, Payload: r.em.events.Payload(m.Binary, data)})
+	} else {
+		r.em.events.Missed()
+	}
+	c.send(opcode(m.Binary), data)
+	r.em.answered(in.gen, r.name)
+}
+
 func (r *room) broadcast(m *wire.Broadcast) {
+	in := r.inst
 	data := outgoing(m.Binary, m.Data)
 	frame := appendFrame(make([]byte, 0, len(data)+10), opcode(m.Binary), data)
 	n := 0
@@ -274,6 +218,40 @@ func (r *room) broadcast(m *wire.Broadcast) {
 	} else {
 		r.em.events.Missed()
 	}
+	r.em.answered(in.gen, r.name)
+}
+
+func (r *room) autoRespond(m *wire.AutoRespond) {
+	if m.Request == "" {
+		r.auto.Store(nil)
+	} else {
+		r.auto.Store(&autoResponse{m.Request, m.Response})
+	}
+}
+
+// respond brings a part of the answer to a request to whoever waits for it.
+func (r *room) respond(m *wire.Response) {
+	in := r.inst
+	x := in.streams[m.Stream]
+	if x == nil {
+		return
+	}
+	if m.End {
+		delete(in.streams, m.Stream)
+		r.touch(true)
+	}
+	x.respond(m)
+	r.em.answered(in.gen, r.name)
+}
+
+// hold begins or ends background work.
+func (r *room) hold(m *wire.Hold) {
+	if m.Begin {
+		r.inst.holds[m.ID] = m.What
+	} else {
+		delete(r.inst.holds, m.ID)
+	}
+	r.touch(false)
 }
 
 func contains(all []string, s string) bool {
@@ -299,6 +277,14 @@ func (r *room) setTimer(m *wire.SetTimer) {
 			r.enqueue(&event{kind: kindTimer, payload: &wire.RunTimer{ID: m.ID}})
 		})
 	})
+}
+
+func (r *room) stopTimer(id uint64) {
+	if t := r.inst.timers[id]; t != nil {
+		t.Stop()
+		delete(r.inst.timers, id)
+		r.touch(false)
+	}
 }
 
 // sleep is a wait for the rooms' clock.

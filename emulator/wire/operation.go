@@ -4,6 +4,13 @@ import "errors"
 
 // Messages of a guest to the emulator.
 
+// Operation is a message of one instance, for its room alone. What is not one is
+// of the program ([Hello]), of a call between rooms, or of a stream.
+type Operation interface {
+	Message
+	Of() uint64 // number of the instance; 0: code of the program outside of rooms
+}
+
 // Hello is a guest's first message. Version comes first for ever.
 type Hello struct {
 	Version uint64
@@ -224,6 +231,24 @@ func (*Reset) kind() Kind       { return 55 }
 func (*Accept) kind() Kind      { return 56 }
 func (*Exception) kind() Kind   { return 57 }
 func (*Left) kind() Kind        { return 58 }
+
+func (m *Done) Of() uint64        { return m.Instance }
+func (m *Accept) Of() uint64      { return m.Instance }
+func (m *Exception) Of() uint64   { return m.Instance }
+func (m *Send) Of() uint64        { return m.Instance }
+func (m *Broadcast) Of() uint64   { return m.Instance }
+func (m *Close) Of() uint64       { return m.Instance }
+func (m *SetState) Of() uint64    { return m.Instance }
+func (m *AutoRespond) Of() uint64 { return m.Instance }
+func (m *Hold) Of() uint64        { return m.Instance }
+func (m *SetTimer) Of() uint64    { return m.Instance }
+func (m *StopTimer) Of() uint64   { return m.Instance }
+func (m *Sleep) Of() uint64       { return m.Instance }
+func (m *RequestTurn) Of() uint64 { return m.Instance }
+func (m *Left) Of() uint64        { return m.Instance }
+func (m *Abort) Of() uint64       { return m.Instance }
+func (m *Log) Of() uint64         { return m.Instance }
+func (m *Response) Of() uint64    { return m.Instance }
 
 var errKind = errors.New("unknown event kind")
 

@@ -169,6 +169,20 @@ func (*Entries) kind() Kind     { return 77 }
 func (*Rows) kind() Kind        { return 78 }
 func (*RunAlarm) kind() Kind    { return 79 }
 
+func (m *Get) Of() uint64         { return m.Instance }
+func (m *Put) Of() uint64         { return m.Instance }
+func (m *Delete) Of() uint64      { return m.Instance }
+func (m *List) Of() uint64        { return m.Instance }
+func (m *DeleteAll) Of() uint64   { return m.Instance }
+func (m *Savepoint) Of() uint64   { return m.Instance }
+func (m *Query) Of() uint64       { return m.Instance }
+func (m *NextRows) Of() uint64    { return m.Instance }
+func (m *CloseCursor) Of() uint64 { return m.Instance }
+func (m *Interrupt) Of() uint64   { return m.Instance }
+func (m *Sync) Of() uint64        { return m.Instance }
+func (m *SetAlarm) Of() uint64    { return m.Instance }
+func (m *StorageCall) Of() uint64 { return m.Instance }
+
 func (m *Get) fields(c *coder) {
 	c.uint(&m.Instance)
 	c.uint(&m.ID)

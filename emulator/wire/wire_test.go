@@ -76,6 +76,26 @@ func examples() []Message {
 	return all
 }
 
+// A message that has no Of would silently reach nobody.
+func TestWhatAnInstanceSaysIsAnOperation(t *testing.T) {
+	for _, m := range examples() {
+		if m.kind() < (&Hello{}).kind() {
+			continue // an event
+		}
+		if _, cancel := m.(*Cancel); cancel {
+			continue // may be of a call, which may be of no instance
+		}
+		field := reflect.ValueOf(m).Elem().FieldByName("Instance")
+		op, ok := m.(Operation)
+		switch {
+		case ok != field.IsValid():
+			t.Errorf("%T: has an Instance: %v; is an Operation: %v", m, field.IsValid(), ok)
+		case ok && op.Of() != field.Uint():
+			t.Errorf("%T: Of is %d, not %d", m, op.Of(), field.Uint())
+		}
+	}
+}
+
 func TestEveryMessageSurvivesTheWire(t *testing.T) {
 	for _, m := range examples() {
 		got, err := Decode(Append(nil, m)[4:])
