@@ -57,11 +57,11 @@ func (c careful) Init() (cmd tea.Cmd) {
 	return c.bug.wrap(c.m.Init())
 }
 
-func (c careful) Update(msg tea.Msg) (_ tea.Model, cmd tea.Cmd) {
+func (c careful) Update(msg tea.Msg) (next tea.Model, cmd tea.Cmd) {
 	if c.bug.found() {
 		return c, tea.Quit
 	}
-	defer c.bug.caught(func() { cmd = tea.Quit })
+	defer c.bug.caught(func() { next, cmd = c, tea.Quit })
 	_, cmd = c.m.Update(msg)
 	return c, c.bug.wrap(cmd)
 }

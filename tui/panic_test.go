@@ -84,9 +84,7 @@ func TestABugGivesTheTerminalBackAndShowsWhere(t *testing.T) {
 			var io_ sync.WaitGroup
 			io_.Go(func() { _, _ = io.Copy(io.MultiWriter(screen, &shown), master) })
 			io_.Go(func() { _, _ = io.Copy(master, screen) }) // the terminal's answers
-			if err := cmd.Wait(); err != nil {
-				t.Error(err)
-			}
+			ended := cmd.Wait()
 			after, err := term.GetState(int(master.Fd()))
 			if err != nil {
 				t.Fatal(err)
@@ -95,6 +93,9 @@ func TestABugGivesTheTerminalBackAndShowsWhere(t *testing.T) {
 			_ = screen.InputPipe().(io.Closer).Close()
 			io_.Wait()
 			_ = master.Close()
+			if ended != nil {
+				t.Errorf("%v:\n%s", ended, ansi.Strip(shown.String()))
+			}
 			if alt || hidden || *after != *before {
 				t.Errorf("the terminal is not as it was: another screen %v, cursor hidden %v, settings differ %v", alt, hidden, *after != *before)
 			}
@@ -103,6 +104,9 @@ func TestABugGivesTheTerminalBackAndShowsWhere(t *testing.T) {
 				t.Fatalf("nothing was shown: %q", shown.String())
 			}
 			last := ansi.Strip(shown.String()[i:])
+			if strings.Contains(last, "Caught panic") {
+				t.Errorf("it took the library to catch it:\n%s", last)
+			}
 			for _, want := range []string{"the dashboard had a bug", where, "tui.(*", "it ended: the dashboard had a bug; its stack is above"} {
 				if !strings.Contains(last, want) {
 					t.Errorf("it does not say %q on the person's own screen:\n%s", want, last)
