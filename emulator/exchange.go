@@ -115,14 +115,6 @@ func (x *exchange) respond(m *wire.Response) {
 // fail ends the exchange from this side.
 func (x *exchange) fail(f *wire.Failure) { x.respond(&wire.Response{Err: f}) }
 
-// drop ends the exchange without a word.
-func (x *exchange) drop() {
-	x.mu.Lock()
-	x.ended = true
-	x.mu.Unlock()
-	x.forget()
-}
-
 func (x *exchange) forget() {
 	x.em.mu.Lock()
 	delete(x.em.exchanges, x.id)

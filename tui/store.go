@@ -37,8 +37,6 @@ func (r *ring[T]) all() []T {
 	return append(append(make([]T, 0, len(r.buf)), r.buf[r.at:]...), r.buf[:r.at]...)
 }
 
-func (r *ring[T]) clear() { r.buf, r.at = r.buf[:0], 0 }
-
 // How much of the stream is kept. A message holds at most inspect.PayloadKept
 // bytes, so that memory stays bounded; texts are cut to textKept.
 const (

@@ -19,8 +19,8 @@ import (
 	"github.com/goparty/party/emulator/inspect"
 )
 
-// Tag is the build constraint that makes a program a plugin.
-const Tag = "partyplugin"
+// pluginTag is the build constraint that makes a program a plugin.
+const pluginTag = "partyplugin"
 
 const modulePath = "github.com/goparty/party"
 
@@ -124,9 +124,9 @@ func (b *Builder) setFlags() {
 		}
 	}
 	b.plain = b.plain && b.kind == Kind{}
-	tags := Tag
+	tags := pluginTag
 	if b.tags != "" {
-		tags = b.tags + "," + Tag
+		tags = b.tags + "," + pluginTag
 	}
 	b.flags = []string{"-tags", tags, "-buildvcs=false"}
 	b.env = nil
@@ -224,7 +224,7 @@ func splitFlags(s string) (fields []string) {
 // check looks at the package without building it.
 func (b *Builder) check(shown string) error {
 	ctx := build.Default
-	ctx.BuildTags = append(strings.Split(b.tags, ","), Tag)
+	ctx.BuildTags = append(strings.Split(b.tags, ","), pluginTag)
 	p, err := ctx.ImportDir(b.dir, 0)
 	var none *build.NoGoError
 	switch {

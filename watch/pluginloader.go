@@ -104,7 +104,7 @@ func (b *Builder) comparable(ctx context.Context) error {
 func (b *Builder) buildPlugin(ctx context.Context) (string, error) {
 	from := build.Default
 	from.CgoEnabled = true
-	from.BuildTags = append(strings.Split(b.tags, ","), Tag)
+	from.BuildTags = append(strings.Split(b.tags, ","), pluginTag)
 	p, err := from.ImportDir(b.dir, 0)
 	if err != nil {
 		return b.Build(ctx) // the compiler says it better

@@ -145,17 +145,17 @@ func (c *Conn) State() []byte {
 	return c.state
 }
 
-// MaxAttachment bounds a connection's state with its id, tags and uri, in bytes
+// maxAttachment bounds a connection's state with its id, tags and uri, in bytes
 // of JSON (the platform's limit for what survives hibernation).
-const MaxAttachment = 16384
+const maxAttachment = 16384
 
 func checkAttachment(id, uri string, tags []string, state []byte) error {
 	head, err := json.Marshal([]any{id, uri, tags})
 	if err != nil {
 		return err
 	}
-	if n := len(head) + len(state); n > MaxAttachment {
-		return fmt.Errorf("%w: a connection's state with its id, tags and uri cannot be larger than %d bytes, and this is %d; keep large things in the room", ErrTooLarge, MaxAttachment, n)
+	if n := len(head) + len(state); n > maxAttachment {
+		return fmt.Errorf("%w: a connection's state with its id, tags and uri cannot be larger than %d bytes, and this is %d; keep large things in the room", ErrTooLarge, maxAttachment, n)
 	}
 	return nil
 }

@@ -72,18 +72,18 @@ var background = context.Background()
 // Limits of the KV store. (The platform's for databases on SQLite, and for
 // batches.)
 const (
-	MaxKey   = 2048
-	MaxEntry = 2 << 20
-	MaxBatch = 128
+	maxKey   = 2048
+	maxEntry = 2 << 20
+	maxBatch = 128
 )
 
 func checkKeys(keys []string) error {
-	if len(keys) > MaxBatch {
-		return fmt.Errorf("%w: maximum number of key value pairs is %d; %d pairs were provided", ErrTooLarge, MaxBatch, len(keys))
+	if len(keys) > maxBatch {
+		return fmt.Errorf("%w: maximum number of key value pairs is %d; %d pairs were provided", ErrTooLarge, maxBatch, len(keys))
 	}
 	for _, k := range keys {
-		if len(k) > MaxKey {
-			return fmt.Errorf("%w: keys cannot be larger than %d bytes; a key of size %d was provided", ErrTooLarge, MaxKey, len(k))
+		if len(k) > maxKey {
+			return fmt.Errorf("%w: keys cannot be larger than %d bytes; a key of size %d was provided", ErrTooLarge, maxKey, len(k))
 		}
 	}
 	return nil
@@ -120,8 +120,8 @@ func (s *Storage) Put(all []wire.Entry) error {
 	keys := make([]string, len(all))
 	for i, e := range all {
 		keys[i] = e.Key
-		if n := len(e.Key) + len(e.Value); n > MaxEntry {
-			return fmt.Errorf("%w: key and value together cannot be larger than %d bytes; %q has %d", ErrTooLarge, MaxEntry, e.Key, n)
+		if n := len(e.Key) + len(e.Value); n > maxEntry {
+			return fmt.Errorf("%w: key and value together cannot be larger than %d bytes; %q has %d", ErrTooLarge, maxEntry, e.Key, n)
 		}
 	}
 	if err := checkKeys(keys); err != nil {

@@ -36,15 +36,15 @@ func (d *Database) hasKeys(c *conn) (bool, error) {
 }
 
 func checkKeys(n int) error {
-	if n > MaxKeys {
-		return fmt.Errorf("Maximum number of key value pairs is %d. %d pairs were provided.", MaxKeys, n)
+	if n > maxKeys {
+		return fmt.Errorf("Maximum number of key value pairs is %d. %d pairs were provided.", maxKeys, n)
 	}
 	return nil
 }
 
 func checkKey(key string) error {
-	if len(key) > MaxKey {
-		return fmt.Errorf("Keys cannot be larger than %d bytes. A key of size %d was provided.", MaxKey, len(key))
+	if len(key) > maxKey {
+		return fmt.Errorf("Keys cannot be larger than %d bytes. A key of size %d was provided.", maxKey, len(key))
 	}
 	return nil
 }
@@ -55,7 +55,7 @@ func (s *stmt) entry(key string, value int) Entry {
 }
 
 // Get returns the entries of those keys that exist, once each, ordered by the
-// bytes of the keys. It takes at most MaxKeys keys.
+// bytes of the keys. It takes at most maxKeys keys.
 func (d *Database) Get(keys ...string) ([]Entry, error) {
 	if err := checkKeys(len(keys)); err != nil {
 		return nil, err
@@ -87,8 +87,8 @@ func (d *Database) Get(keys ...string) ([]Entry, error) {
 }
 
 // Put writes all entries, or, where it returns an error, none of them. Keys
-// are at most MaxKey bytes, a key and its value MaxValue together, and there
-// are at most MaxKeys of them.
+// are at most maxKey bytes, a key and its value maxValue together, and there
+// are at most maxKeys of them.
 func (d *Database) Put(entries []Entry) error {
 	if err := checkKeys(len(entries)); err != nil {
 		return err
@@ -97,8 +97,8 @@ func (d *Database) Put(entries []Entry) error {
 		if err := checkKey(e.Key); err != nil {
 			return err
 		}
-		if n := len(e.Key) + len(e.Value); n > MaxValue {
-			return fmt.Errorf("A key and its value cannot be larger than %d bytes together. Key and value of size %d were provided.", MaxValue, n)
+		if n := len(e.Key) + len(e.Value); n > maxValue {
+			return fmt.Errorf("A key and its value cannot be larger than %d bytes together. Key and value of size %d were provided.", maxValue, n)
 		}
 	}
 	if len(entries) == 0 {
@@ -125,9 +125,9 @@ func (d *Database) Put(entries []Entry) error {
 }
 
 func putEntry(c *conn, e Entry) error {
-	if len(e.Key)+len(e.Value) > MaxValue-64 { // the row has a header
-		sqlite3.Xsqlite3_limit(c.tls, c.db, sqlite3.SQLITE_LIMIT_LENGTH, MaxValue+64)
-		defer sqlite3.Xsqlite3_limit(c.tls, c.db, sqlite3.SQLITE_LIMIT_LENGTH, MaxValue)
+	if len(e.Key)+len(e.Value) > maxValue-64 { // the row has a header
+		sqlite3.Xsqlite3_limit(c.tls, c.db, sqlite3.SQLITE_LIMIT_LENGTH, maxValue+64)
+		defer sqlite3.Xsqlite3_limit(c.tls, c.db, sqlite3.SQLITE_LIMIT_LENGTH, maxValue)
 	}
 	if e.Blob {
 		if e.Value == nil {
@@ -139,7 +139,7 @@ func putEntry(c *conn, e Entry) error {
 }
 
 // Delete removes keys and returns how many there were. It takes at most
-// MaxKeys keys.
+// maxKeys keys.
 func (d *Database) Delete(keys ...string) (int, error) {
 	if err := checkKeys(len(keys)); err != nil {
 		return 0, err

@@ -9,15 +9,15 @@ import (
 
 // What a room may hold and ask, as on the platform.
 const (
-	MaxKey       = 2048    // bytes of a key
-	MaxValue     = 2 << 20 // bytes of a key and its value, of a string, a blob or a row
-	MaxKeys      = 128     // keys of a batch
+	maxKey       = 2048    // bytes of a key
+	maxValue     = 2 << 20 // bytes of a key and its value, of a string, a blob or a row
+	maxKeys      = 128     // keys of a batch
 	maxStatement = 100_000 // bytes of SQL text
 )
 
 // limits are those that SQLite itself watches over.
 var limits = map[int32]int32{
-	sqlite3.SQLITE_LIMIT_LENGTH:              MaxValue,
+	sqlite3.SQLITE_LIMIT_LENGTH:              maxValue,
 	sqlite3.SQLITE_LIMIT_SQL_LENGTH:          maxStatement,
 	sqlite3.SQLITE_LIMIT_COLUMN:              100,
 	sqlite3.SQLITE_LIMIT_EXPR_DEPTH:          100,

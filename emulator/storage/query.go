@@ -309,9 +309,6 @@ func (cur *Cursor) LastInsertID() int64 { return cur.lastInsertID }
 // deleted; it is final when the cursor has no more rows.
 func (cur *Cursor) RowsAffected() int64 { return cur.affected }
 
-// Wrote reports whether the statement is one that writes.
-func (cur *Cursor) Wrote() bool { return cur.wrote }
-
 // Next returns up to maxRows rows (0: any number), and stops after the row
 // with which they take about maxBytes (0: any number). Values are int64,
 // float64, string, []byte and nil, as SQLite stores them, whatever type the

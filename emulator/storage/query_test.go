@@ -72,13 +72,13 @@ func TestOutcomeOfWrites(t *testing.T) {
 		return cur
 	}
 	cur := run("CREATE TABLE t(id INTEGER PRIMARY KEY, x UNIQUE)")
-	same(t, "wrote", cur.Wrote(), true)
+	same(t, "wrote", cur.wrote, true)
 	cur = run("INSERT INTO t(x) VALUES (1), (2), (3)")
 	same(t, "affected", []int64{cur.RowsAffected(), cur.LastInsertID()}, []int64{3, 3})
 	cur = run("UPDATE t SET x = x + 10 WHERE x > 1 RETURNING x")
 	same(t, "affected", cur.RowsAffected(), int64(2))
 	cur = run("SELECT * FROM t")
-	same(t, "read", []any{cur.RowsAffected(), cur.Wrote()}, []any{int64(0), false})
+	same(t, "read", []any{cur.RowsAffected(), cur.wrote}, []any{int64(0), false})
 	cur = run("CREATE TABLE u(x)")
 	same(t, "affected by DDL", cur.RowsAffected(), int64(0))
 	_, err := try(d, "INSERT INTO t(x) VALUES (1)")

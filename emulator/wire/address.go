@@ -99,12 +99,12 @@ func (a Address) ID() string {
 	if a.Jurisdiction != "" {
 		key += "@" + a.Jurisdiction
 	}
-	return DeriveID(key, a.Name)
+	return deriveID(key, a.Name)
 }
 
-// DeriveID is HMAC-SHA256 twice: h over the name, cut to 16 bytes, then 16
+// deriveID is HMAC-SHA256 twice: h over the name, cut to 16 bytes, then 16
 // bytes over h, both under SHA-256 of the unique key.
-func DeriveID(uniqueKey, name string) string {
+func deriveID(uniqueKey, name string) string {
 	k := sha256.Sum256([]byte(uniqueKey))
 	mac := hmac.New(sha256.New, k[:])
 	mac.Write([]byte(name))

@@ -255,8 +255,8 @@ func TestDeriveID(t *testing.T) {
 		{"probe-Probe", "", "03f89b8f2e5033f4240f862ecf7cb7f59cbca753dbe3d968b25314c7f470b8e7"},
 		{"wd-Probe", "a", "060818c230a576b8461a9f268a848a6e4a354869cdae85f6052b1dfb7e1a2dbf"},
 	} {
-		if got := DeriveID(c.key, c.name); got != c.id {
-			t.Errorf("DeriveID(%q, %q) = %s", c.key, c.name, got)
+		if got := deriveID(c.key, c.name); got != c.id {
+			t.Errorf("deriveID(%q, %q) = %s", c.key, c.name, got)
 		}
 	}
 }
