@@ -19,19 +19,20 @@ type watchdog struct {
 
 func (w *watchdog) began() {
 	if w.armed.CompareAndSwap(false, true) {
-		w.arm()
+		w.arm(slowTurn)
 	}
 }
 
-func (w *watchdog) arm() {
+// arm lets it look after d.
+func (w *watchdog) arm(d time.Duration) {
 	if w.ended.Load() {
 		return
 	}
 	if t := w.timer.Load(); t != nil {
-		t.Reset(slowTurn)
+		t.Reset(d)
 		return
 	}
-	w.timer.Store(time.AfterFunc(slowTurn, w.look))
+	w.timer.Store(time.AfterFunc(d, w.look))
 }
 
 func (w *watchdog) stop() {
@@ -45,7 +46,7 @@ func (w *watchdog) look() {
 	g := w.guest
 	g.mu.RLock()
 	var slow []*turn
-	busy := false
+	busy, next := false, slowTurn
 	now := time.Now().UnixNano()
 	for _, in := range g.instances {
 		t := in.turn.Load()
@@ -53,10 +54,15 @@ func (w *watchdog) look() {
 			continue
 		}
 		busy = true
-		if time.Duration(now-t.began) >= slowTurn && !t.told {
-			t.told = true
-			slow = append(slow, t)
+		if t.told {
+			continue
 		}
+		if left := slowTurn - time.Duration(now-t.began); left > 0 {
+			next = min(next, left)
+			continue
+		}
+		t.told = true
+		slow = append(slow, t)
 	}
 	g.mu.RUnlock()
 	if len(slow) > 0 {
@@ -67,7 +73,7 @@ func (w *watchdog) look() {
 		g.link.Flush()
 	}
 	if busy {
-		w.arm()
+		w.arm(next)
 		return
 	}
 	w.armed.Store(false)

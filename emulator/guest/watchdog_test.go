@@ -94,6 +94,12 @@ func TestEachSlowTurnIsLogged(t *testing.T) {
 	}
 }
 
+func TestATurnThatBeginsWhileAnotherRunsIsLoggedAfterASecondToo(t *testing.T) {
+	if logs := nappers(t, "600ms", "1100ms"); len(logs) != 1 {
+		t.Errorf("%d of 1 slow turn were logged", len(logs))
+	}
+}
+
 func TestTheWatchdogRestsWhereNothingRunsAndComesBack(t *testing.T) {
 	if logs := nappers(t, "1200ms", "1ms", "1ms", "1ms", "1ms", "1ms", "1ms", "1ms", "2s"); len(logs) != 2 {
 		t.Errorf("%d of 2 slow turns were logged", len(logs))
