@@ -23,7 +23,7 @@ func attachCommand() *cobra.Command {
 It is the same dashboard that party dev shows on a terminal; any number of them
 may look at one emulator. Leaving it leaves the emulator running.`,
 		Example: "  party attach\n  party attach --socket ../chat/.party/dev.sock",
-		Args:    cobra.NoArgs,
+		Args:    arguments(0, 0),
 		RunE: run(func(cmd *cobra.Command, _ []string) error {
 			if why := tui.Fits(isTerminal(os.Stdin) && isTerminal(os.Stdout), os.Getenv); why != "" {
 				return fmt.Errorf("no dashboard here: %s; `party rooms`, `party events -f` and `party logs -f` print instead", why)

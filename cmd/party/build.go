@@ -45,7 +45,7 @@ takes --port, --host, --state and --env-file, and ends orderly when interrupted.
 and npx wrangler deploy take it as it is. Building again replaces the folder's
 files but wrangler.jsonc, to which new classes are added.`,
 		Example: "  party build ./chat\n  party build --target=workers --out bundle ./chat",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    arguments(0, 1),
 		RunE: run(func(cmd *cobra.Command, args []string) error {
 			o.dir = "."
 			if len(args) == 1 {

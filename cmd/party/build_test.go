@@ -119,7 +119,7 @@ func TestBuildRefuses(t *testing.T) {
 		says  string
 	}{
 		"target":   {args: []string{"--target", "moon"}, code: exitUsage, says: "binary or workers"},
-		"two":      {args: []string{"a", "b"}, code: exitUsage, says: "accepts at most 1 arg"},
+		"two":      {args: []string{"a", "b"}, code: exitUsage, says: "call it as `party build [DIR]`"},
 		"nowhere":  {args: []string{"missing"}, code: exitFailed, says: "no such directory"},
 		"empty":    {code: exitFailed, says: "holds no Go files"},
 		"compiler": {files: map[string]string{"main.go": imports + "func main() { party.Main(App) }\n"}, code: exitFailed, says: "undefined: App"},

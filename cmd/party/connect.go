@@ -41,7 +41,7 @@ and //text sends a line that begins with a slash. Ctrl-D closes.
 Where the input is no terminal, its lines are sent, and when it ends, so does the
 connection once nothing has come for as long as --wait says.`,
 		Example: "  party connect chat/lobby --id ada\n  echo hello | party connect chat/lobby",
-		Args:    cobra.ExactArgs(1), ValidArgsFunction: d.roomArgs(1),
+		Args:    arguments(1, 1), ValidArgsFunction: d.roomArgs(1),
 	}, func(cmd *cobra.Command, args []string) error {
 		c, dir, err := d.connect(cmd.Context(), args[0])
 		if err != nil {

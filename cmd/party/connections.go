@@ -28,7 +28,7 @@ func connectionsCommand() *cobra.Command {
 sees 1006. --delay lets everything to and from them take so much longer, until
 --delay 0. Both need a ROOM, and mean all of its connections where there is no ID.`,
 		Example: "  party connections chat/lobby\n  party connections chat/lobby ada --cut\n  party connections chat/lobby --delay 300ms",
-		Args:    cobra.MaximumNArgs(2), ValidArgsFunction: r.roomArgs(1),
+		Args:    arguments(0, 2), ValidArgsFunction: r.roomArgs(1),
 	}, func(cmd *cobra.Command, args []string) error {
 		delayed := cmd.Flags().Changed("delay")
 		switch {

@@ -60,7 +60,7 @@ hibernate. On a terminal all this is seen and forced in a dashboard (--ui tui);
 elsewhere what happens is printed. Ctrl-C ends everything; a second Ctrl-C does so
 at once.`,
 		Example: "  party dev ./chat\n  party dev --port 3000 --ui json ./chat",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    arguments(0, 1),
 		RunE: run(func(cmd *cobra.Command, args []string) error {
 			o.dir = "."
 			if len(args) == 1 {
@@ -182,10 +182,13 @@ func dev(ctx context.Context, o devOptions) error {
 			return nil
 		}
 		var compiler *watch.BuildError
-		if errors.As(err, &compiler) {
-			return fmt.Errorf("%s does not compile; mend this and start again:\n%w", o.dir, err)
+		switch {
+		case errors.As(err, &compiler):
+			return fmt.Errorf("%s does not compile; mend this and start again:\n%w", spoken(o.dir), err)
+		case errors.Is(err, emulator.ErrState) && note != "":
+			return fmt.Errorf("%s does not start: %w; `party attach` shows what runs here, and one beside it needs a --state and a --socket of its own", spoken(o.dir), err)
 		}
-		return fmt.Errorf("%s does not start: %w", o.dir, err)
+		return fmt.Errorf("%s does not start: %w", spoken(o.dir), err)
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- e.Serve(ln) }()
@@ -201,6 +204,14 @@ func dev(ctx context.Context, o devOptions) error {
 	<-watched
 	end()
 	return errors.Join(err, endOf(ui))
+}
+
+// spoken is a directory as a sentence names it.
+func spoken(dir string) string {
+	if filepath.Clean(dir) == "." {
+		return nameOf(dir)
+	}
+	return dir
 }
 
 // makeScratch makes the directory for what the tool keeps, out of git's sight.

@@ -165,7 +165,7 @@ func TestDevOfWhatIsNoServer(t *testing.T) {
 		{"library", []string{"library is package lib", "package main"}},
 		{"noimport", []string{"noimport does not use github.com/goparty/party", "party.Main(App)"}},
 		{"returns", []string{"without calling party.Main", "party.Main(App)"}},
-		{"says", []string{"before it served", "no licence"}},
+		{"says", []string{"exit status 0", "without calling party.Main", "it wrote:\nno licence"}},
 		{"nomain", []string{"nomain does not compile", "main"}},
 		{"compile", []string{"compile does not compile", "\ncompile/main.go:10:13: undefined: Ap"}},
 		{"./compile", []string{"\ncompile/main.go:10:13: undefined: Ap"}},
@@ -392,8 +392,10 @@ func TestDevStateInUse(t *testing.T) {
 	t.Parallel()
 	p := setup{}.dev(t, testServer(t))
 	said := setup{dir: p.dir}.fails(t, 1, "dev", "--port", "0", testServer(t))
-	if !strings.Contains(said, "in use by process "+strconv.Itoa(p.cmd.Process.Pid)) {
-		t.Errorf("it says %q", said)
+	for _, want := range []string{"in use by process " + strconv.Itoa(p.cmd.Process.Pid), "`party attach` shows what runs here", "--state and a --socket"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("it says %q, without %q", said, want)
+		}
 	}
 	if status, body := p.get("/parties/test/a"); status != http.StatusOK {
 		t.Errorf("the first one: %d %s", status, body)

@@ -72,7 +72,7 @@ func streamCommand(logs bool, base cobra.Command) *cobra.Command {
 		follow bool
 		last   int
 	)
-	base.Args = cobra.MaximumNArgs(1)
+	base.Args = arguments(0, 1)
 	base.ValidArgsFunction = r.roomArgs(1)
 	cmd := r.command(base, func(cmd *cobra.Command, args []string) error {
 		if len(args) == 1 {

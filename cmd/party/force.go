@@ -29,7 +29,7 @@ func (r *reach) done(cmd *cobra.Command, what, room string, more ...string) erro
 // roomsAction makes a command that does something to each of the rooms named.
 // Where one fails the others are still done.
 func (r *reach) roomsAction(base cobra.Command, what string, f func(ctx context.Context, c *control.Client, room string) error) *cobra.Command {
-	base.Args, base.ValidArgsFunction = cobra.MinimumNArgs(1), r.roomArgs(-1)
+	base.Args, base.ValidArgsFunction = arguments(1, -1), r.roomArgs(-1)
 	return r.command(base, func(cmd *cobra.Command, args []string) error {
 		return r.with(cmd, func(ctx context.Context, c *control.Client) error {
 			var errs []error
@@ -129,7 +129,7 @@ func alarmCommand() *cobra.Command {
 		Long: `Show a room's alarm. --fire runs its handler now, whatever its time; --set moves it
 (to a time, or with + from now on), and --delete removes it.`,
 		Example: "  party alarm reminder/ada\n  party alarm reminder/ada --fire\n  party alarm reminder/ada --set +10m",
-		Args:    cobra.ExactArgs(1), ValidArgsFunction: r.roomArgs(1),
+		Args:    arguments(1, 1), ValidArgsFunction: r.roomArgs(1),
 	}, func(cmd *cobra.Command, args []string) error {
 		n := 0
 		for _, given := range []bool{fire, remove, set != ""} {
@@ -220,7 +220,7 @@ func clockCommand() *cobra.Command {
 		Long: `Show the clock of the rooms, or move it forward: alarms that are due, spans of
 hibernation, and timers fire in order on the way.`,
 		Example: "  party clock\n  party clock +10m",
-		Args:    cobra.MaximumNArgs(1), ValidArgsFunction: noFiles,
+		Args:    arguments(0, 1), ValidArgsFunction: noFiles,
 	}, func(cmd *cobra.Command, args []string) error {
 		var d time.Duration
 		if len(args) == 1 {
@@ -247,7 +247,7 @@ hibernation, and timers fire in order on the way.`,
 			case now.Manual:
 				text += ", standing still until it is moved"
 			case now.Offset > 0:
-				text += ", " + span(now.Offset) + " ahead of the wall's"
+				text += ", " + span(now.Offset) + " ahead of the machine's"
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), text)
 			return err
@@ -265,7 +265,7 @@ func reloadCommand() *cobra.Command {
 		Short: "Build the server again and swap it in",
 		Long: `Build the server again and let its rooms take the new code, with every connection
 kept. Where it does not build or start, nothing changes.`,
-		Args: cobra.NoArgs, ValidArgsFunction: noFiles,
+		Args: arguments(0, 0), ValidArgsFunction: noFiles,
 	}, func(cmd *cobra.Command, _ []string) error {
 		c, err := r.dial()
 		if err != nil {
@@ -298,7 +298,7 @@ func crashCommand() *cobra.Command {
 		Long: `Kill the process of the running code, as a bug would: the turns that run are lost
 with what they had not committed, connections of classes that do not hibernate
 are cut, and the code starts again.`,
-		Args: cobra.NoArgs, ValidArgsFunction: noFiles,
+		Args: arguments(0, 0), ValidArgsFunction: noFiles,
 	}, func(cmd *cobra.Command, _ []string) error {
 		return r.with(cmd, func(ctx context.Context, c *control.Client) error {
 			s, err := c.Snapshot(ctx)

@@ -62,7 +62,7 @@ func guardCommand() *cobra.Command {
 		Use:    guardCommandName,
 		Short:  "Give the terminal back when the dashboard ends without doing so",
 		Hidden: true,
-		Args:   cobra.NoArgs,
+		Args:   arguments(0, 0),
 		RunE: run(func(*cobra.Command, []string) error {
 			guard(os.Stdin, os.Stdout, os.Stderr)
 			return nil

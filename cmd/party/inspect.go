@@ -21,7 +21,7 @@ func inspectCommand() *cobra.Command {
 		Long: `Show a room's state, the turn that runs and since when, why it is awake and when
 it will sleep, its alarm, storage and connections. Looking does not wake it.`,
 		Example: "  party inspect chat/lobby",
-		Args:    cobra.ExactArgs(1), ValidArgsFunction: r.roomArgs(1),
+		Args:    arguments(1, 1), ValidArgsFunction: r.roomArgs(1),
 	}, func(cmd *cobra.Command, args []string) error {
 		return r.with(cmd, func(ctx context.Context, c *control.Client) error {
 			d, err := c.Room(ctx, args[0])

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -40,18 +42,56 @@ type usageError struct{ error }
 var errSaid = errors.New("it failed")
 
 func main() {
-	err := rootCommand().Execute()
+	root := rootCommand()
+	err := root.Execute()
 	if err == nil {
 		return
 	}
 	if !errors.Is(err, errSaid) {
-		fmt.Fprintln(os.Stderr, "party: "+err.Error())
+		fmt.Fprintln(os.Stderr, "party: "+explain(root, err))
 	}
 	var f failure
 	if errors.As(err, &f) {
 		os.Exit(exitFailed)
 	}
 	os.Exit(exitUsage)
+}
+
+// explain is an error as a person should read it.
+func explain(root *cobra.Command, err error) string {
+	name, unknown := strings.CutPrefix(err.Error(), `unknown command "`)
+	name, _, cut := strings.Cut(name, `" for "party"`)
+	if !unknown || !cut {
+		return err.Error()
+	}
+	root.SuggestionsMinimumDistance = max(min(len(name)/3, 2), 1)
+	text := fmt.Sprintf("there is no command %q; ", name)
+	alike := root.SuggestionsFor(name)
+	slices.Sort(alike)
+	switch n := len(alike); n {
+	case 0:
+		return text + "`party help` lists them"
+	case 1:
+		return text + "did you mean " + alike[0] + "?"
+	default:
+		return text + "did you mean " + strings.Join(alike[:n-1], ", ") + " or " + alike[n-1] + "?"
+	}
+}
+
+// arguments lets a command be called with least to most arguments; -1: with any
+// number.
+func arguments(least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if n := len(args); n < least || most >= 0 && n > most {
+			plural := "s"
+			if n == 1 {
+				plural = ""
+			}
+			use := strings.TrimSuffix(cmd.UseLine(), " [flags]")
+			return fmt.Errorf("call it as `%s`, not with %d argument%s; `%s --help` says more", use, n, plural, cmd.CommandPath())
+		}
+		return nil
+	}
 }
 
 func rootCommand() *cobra.Command {
@@ -80,7 +120,7 @@ func versionCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of this tool",
-		Args:  cobra.NoArgs,
+		Args:  arguments(0, 0),
 		RunE: run(func(cmd *cobra.Command, _ []string) error {
 			v, goVersion := "(devel)", "unknown"
 			if info, ok := debug.ReadBuildInfo(); ok {

@@ -36,7 +36,7 @@ func newCommand() *cobra.Command {
 and party test. Inside a module that uses party it becomes a package of that
 module; elsewhere it gets a module of its own.`,
 		Example:           "  party new tictactoe && cd tictactoe && party dev",
-		Args:              cobra.ExactArgs(1),
+		Args:              arguments(1, 1),
 		ValidArgsFunction: noFiles,
 		RunE: run(func(cmd *cobra.Command, args []string) error {
 			return newServer(cmd.Context(), args[0], sdk, cmd.OutOrStdout())
@@ -51,6 +51,14 @@ type project struct {
 	Name    string // of the directory
 	Party   string // as in URLs
 	Binding string
+}
+
+// Connect is the command that talks to a room of it.
+func (p project) Connect() string { return "party connect " + p.Party + "/lobby" }
+
+// Column is a command as wide as the longest that is shown.
+func (p project) Column(command string) string {
+	return fmt.Sprintf("%-*s", len(p.Connect())+3, command)
 }
 
 var (
@@ -115,7 +123,8 @@ func newServer(ctx context.Context, dir, sdk string, out io.Writer) error {
 			return err
 		}
 	}
-	fmt.Fprintf(out, "\nnext:\n  cd %s\n  party dev                      run it\n  party connect %-16s talk to a room, in another terminal\n  party test                     run its test\n", dir, p.Party+"/lobby")
+	fmt.Fprintf(out, "\nnext:\n  cd %s\n  %srun it\n  %stalk to a room, in another terminal\n  %srun its test\n",
+		dir, p.Column("party dev"), p.Column(p.Connect()), p.Column("party test"))
 	return nil
 }
 

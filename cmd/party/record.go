@@ -29,7 +29,7 @@ becomes expectations. Times, and ids that nobody chose, are made stable.
 The script begins without rooms, so begin a recording before the first client
 comes, best on a fresh party dev. What it cannot do again it says in comments.`,
 		Example: "  party record lobby.txtar      # try things out, then Ctrl-C\n  party test lobby.txtar",
-		Args:    cobra.ExactArgs(1),
+		Args:    arguments(1, 1),
 	}, func(cmd *cobra.Command, args []string) error {
 		file := args[0]
 		if filepath.Ext(file) == "" {

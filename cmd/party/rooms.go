@@ -31,7 +31,7 @@ cold (neither), starting, reloading (its last turn still runs under old code) or
 crashed (no code runs that it waits for). WHY says what it does, why it cannot
 sleep, or when it will.`,
 		Example:           "  party rooms\n  party rooms -f\n  party rooms --json | jq -r 'select(.state == \"running\").room'",
-		Args:              cobra.NoArgs,
+		Args:              arguments(0, 0),
 		ValidArgsFunction: noFiles,
 	}, func(cmd *cobra.Command, _ []string) error {
 		list := func(ctx context.Context, c *control.Client) (listing, error) {

@@ -28,7 +28,7 @@ until nothing has come for as long as --wait says, and close.
 With --as-server the message goes the other way: to all clients of the room, or
 with --to to one of them.`,
 		Example: "  party send chat/lobby hello\n  party send chat/lobby '{\"type\":\"refresh\"}' --as-server --to ada",
-		Args:    cobra.ExactArgs(2), ValidArgsFunction: d.roomArgs(1),
+		Args:    arguments(2, 2), ValidArgsFunction: d.roomArgs(1),
 	}, func(cmd *cobra.Command, args []string) error {
 		data, err := argument(cmd, args[1])
 		if err != nil {

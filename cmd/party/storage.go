@@ -30,7 +30,7 @@ room is not woken, and what a turn has not committed yet is not seen.
 With --write, a VALUE (JSON; - reads it from the input) is written between two
 turns of the room, and --delete removes the KEY.`,
 		Example: "  party kv chat/lobby\n  party kv chat/lobby topic\n  party kv chat/lobby topic '\"tea\"' --write\n  party kv chat/lobby topic --delete --write",
-		Args:    cobra.RangeArgs(1, 3), ValidArgsFunction: r.keyArgs,
+		Args:    arguments(1, 3), ValidArgsFunction: r.keyArgs,
 	}, func(cmd *cobra.Command, args []string) error {
 		changes := len(args) == 3 || remove
 		switch {
@@ -174,7 +174,7 @@ func sqlCommand() *cobra.Command {
 What a turn has not committed yet is not seen. SQLite lets nothing be written,
 unless with --write, which runs it between two turns of the room and commits.`,
 		Example: "  party sql todo/home 'SELECT * FROM items'\n  party sql todo/home \"UPDATE items SET done = 1\" --write",
-		Args:    cobra.ExactArgs(2), ValidArgsFunction: r.roomArgs(1),
+		Args:    arguments(2, 2), ValidArgsFunction: r.roomArgs(1),
 	}, func(cmd *cobra.Command, args []string) error {
 		if limit < 0 {
 			return usageError{errors.New("--limit cannot be negative")}

@@ -88,7 +88,7 @@ func (o Options) Find() ([]string, error) {
 		}
 	}
 	if len(chosen) == 0 {
-		return nil, fmt.Errorf("no script's name matches %q; there are %d others", o.Match, len(all))
+		return nil, fmt.Errorf("no script's name matches %q, of %d", o.Match, len(all))
 	}
 	return chosen, nil
 }

@@ -147,8 +147,11 @@ func (p *Process) failed(err error) error {
 		return err
 	}
 	out := p.Output()
-	if out == "" {
-		return fmt.Errorf("the program ended (%s) without calling party.Main: its main function should end with party.Main(App)", p.cmd.ProcessState)
+	if state := p.cmd.ProcessState; out == "" || state.Success() {
+		if out != "" {
+			out = "; it wrote:\n" + out
+		}
+		return fmt.Errorf("the program ended (%s) without calling party.Main: its main function should end with party.Main(App)%s", state, out)
 	}
 	return fmt.Errorf("the program ended (%s) before it served:\n%s", p.cmd.ProcessState, out)
 }
