@@ -36,7 +36,7 @@ import (
 // Nothing here sleeps. A row waits for messages, for events of the emulator's
 // stream, or for what falls due when it moves the rooms' clock; patience bounds
 // each wait, and is only ever used up by a row that fails.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // The environment of this binary where it is not the test itself.
 const (

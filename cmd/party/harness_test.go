@@ -28,7 +28,7 @@ import (
 
 // patience is how long the tests wait for what must happen. None of them passes
 // by waiting so long.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 var (
 	scratchOnce sync.Once
