@@ -129,6 +129,14 @@ func (e *Emulator) awaitCurrent(ctx context.Context) (*generation, error) {
 	}
 }
 
+// Serving waits until code runs, and says why none does where ctx ends before.
+func (e *Emulator) Serving(ctx context.Context) error {
+	if _, err := e.awaitCurrent(ctx); err != nil {
+		return fmt.Errorf("no code is running: %s", e.whyNot())
+	}
+	return nil
+}
+
 func (e *Emulator) whyNot() string {
 	e.mu.RLock()
 	defer e.mu.RUnlock()

@@ -80,6 +80,9 @@ func (db *reader) entries(q inspect.KVQuery) ([]storage.Entry, error) {
 	}
 }
 
+// ErrWrites is why SQL refuses a query.
+var ErrWrites = errors.New("this query writes; say --write to let it, between two turns of the room")
+
 // SQL implements [inspect.Viewer].
 func (e *Emulator) SQL(ctx context.Context, name, query string, limit int) (*inspect.Rows, error) {
 	a, err := e.find(name)
@@ -92,7 +95,7 @@ func (e *Emulator) SQL(ctx context.Context, name, query string, limit int) (*ins
 	db := &reader{e.store.Peek(a.Binding, a.ID()), ""} // without a file: an empty one
 	rows, err := db.rows(ctx, query, limit)
 	if errors.Is(err, storage.ErrReadOnly) {
-		err = errors.New("this query writes; say --write to let it, between two turns of the room")
+		err = ErrWrites
 	}
 	return rows, errors.Join(err, db.Close())
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/goparty/party/emulator"
+	"github.com/goparty/party/emulator/inspect"
 )
 
 // acting names the room that a command is about and the server it is on.
@@ -31,7 +32,7 @@ func (s *session) hibernate(_ bool, args []string) error {
 	if err := s.quiet(); err != nil {
 		return err // a room that is at work cannot hibernate
 	}
-	return server.em.Hibernate(s.runner.ctx, room, a.has("-force"))
+	return s.awakeOnly(room, server.em.Hibernate(s.runner.ctx, room, a.has("-force")))
 }
 
 func (s *session) evict(_ bool, args []string) error {
@@ -40,13 +41,17 @@ func (s *session) evict(_ bool, args []string) error {
 		return err
 	}
 	s.busy = false
-	return awakeOnly(server.em.Evict(s.runner.ctx, room))
+	return s.awakeOnly(room, server.em.Evict(s.runner.ctx, room))
 }
 
-// awakeOnly takes it for done where there was nothing to drop any more, as
-// hibernate does: the room is as it was asked to be.
-func awakeOnly(err error) error {
-	if errors.Is(err, emulator.ErrAsleep) {
+// awakeOnly takes it for done where there was nothing to drop any more: the room
+// is as it was asked to be. One that ran before and left nothing behind is asleep
+// too, though it does not exist.
+func (s *session) awakeOnly(room string, err error) error {
+	switch {
+	case errors.Is(err, emulator.ErrAsleep):
+		return nil
+	case errors.Is(err, inspect.ErrNoRoom) && s.past[room].Starts+s.server.em.Past()[room].Starts > 0:
 		return nil
 	}
 	return err
@@ -62,7 +67,7 @@ func (s *session) abort(_ bool, args []string) error {
 		_ = s.askOne("abort", "a script asked for it", room, nil) // its answer is lost with the room
 		return nil
 	}
-	return awakeOnly(server.em.Abort(s.runner.ctx, room))
+	return s.awakeOnly(room, server.em.Abort(s.runner.ctx, room))
 }
 
 func (s *session) fire(_ bool, args []string) error {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/goparty/party/emulator"
 	"github.com/goparty/party/emulator/inspect"
 )
 
@@ -20,6 +21,19 @@ func (s *session) looking() (*server, error) {
 		return nil, err
 	}
 	return server, s.quiet()
+}
+
+// lookingAt is what those begin with that look at one room, their first argument.
+func (s *session) lookingAt(args []string, least, most int) (server *server, room string, err error) {
+	if err := s.count(args, least, most); err != nil {
+		return nil, "", err
+	}
+	if server, err = s.looking(); err != nil {
+		return nil, "", err
+	}
+	room = roomName(args[0])
+	s.involve(room)
+	return server, room, nil
 }
 
 func (s *session) room(_ bool, args []string) error {
@@ -148,15 +162,10 @@ func (s *session) rooms(_ bool, args []string) error {
 }
 
 func (s *session) kv(_ bool, args []string) error {
-	if err := s.count(args, 1, 2); err != nil {
-		return err
-	}
-	server, err := s.looking()
+	server, room, err := s.lookingAt(args, 1, 2)
 	if err != nil {
 		return err
 	}
-	room := roomName(args[0])
-	s.involve(room)
 	if server.engine != nil {
 		return s.engineKV(room, args[1:])
 	}
@@ -192,20 +201,18 @@ func valueText(kv inspect.KV) string {
 }
 
 func (s *session) sql(_ bool, args []string) error {
-	if err := s.count(args, 2, 2); err != nil {
-		return err
-	}
-	server, err := s.looking()
+	server, room, err := s.lookingAt(args, 2, 2)
 	if err != nil {
 		return err
 	}
-	room := roomName(args[0])
-	s.involve(room)
 	if server.engine != nil {
 		return s.engineSQL(room, args[1])
 	}
 	rows, err := server.em.SQL(s.runner.ctx, room, args[1], 0)
-	if err != nil {
+	switch {
+	case errors.Is(err, emulator.ErrWrites):
+		return errors.New("this query writes, and a script only looks: let the server write, as when it gets a message")
+	case err != nil:
 		return err
 	}
 	writeRows(s.ts.Stdout(), rows)

@@ -89,7 +89,7 @@ func (s *session) start(neg bool, args []string) error {
 	}
 	src, err := s.runner.sources.find(s.work, dir, f.kind)
 	if err != nil {
-		return misuse{err}
+		return err
 	}
 	return s.run(spec{src, f})
 }
@@ -251,6 +251,11 @@ func (s *session) crash(_ bool, args []string) error {
 		return err
 	}
 	s.busy = false
+	ctx, cancel := context.WithTimeout(s.runner.ctx, limit)
+	defer cancel()
+	if err := sv.em.Serving(ctx); err != nil { // after another crash it is being started
+		return err
+	}
 	return sv.em.Crash(s.runner.ctx)
 }
 
