@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/goparty/party/emulator/inspect"
+	"github.com/goparty/party/emulator/storage"
 	"github.com/goparty/party/emulator/wire"
 )
 
@@ -24,7 +24,7 @@ type life struct {
 	generation uint64 // it last ran in
 	errText    string
 	errAt      time.Time
-	size       int64 // of its file; -1: ask the file
+	size       int64 // of its database; -1: ask the file
 	stored     bool
 
 	in, out, inBytes, outBytes atomic.Uint64
@@ -93,21 +93,13 @@ func (l *life) show(v *inspect.Room, path string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.stored && l.size < 0 {
-		l.size = fileSize(path)
+		l.size = storage.SizeOf(path)
 	}
 	v.Starts, v.LastError, v.ErrorAt, v.Size = l.starts, l.errText, l.errAt, max(l.size, 0)
 	if v.Generation == 0 {
 		v.Generation = l.generation
 	}
 	v.Traffic = inspect.Traffic{In: l.in.Load(), Out: l.out.Load(), InBytes: l.inBytes.Load(), OutBytes: l.outBytes.Load()}
-}
-
-func fileSize(path string) int64 {
-	info, err := os.Stat(path)
-	if err != nil {
-		return 0
-	}
-	return info.Size()
 }
 
 // Past is what a room has been.
