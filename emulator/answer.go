@@ -81,7 +81,7 @@ func (a *answer) part(m *wire.Response) bool {
 	}
 	switch {
 	case m.Err != nil && a.status == 0:
-		a.status = statusOf(m.Err)
+		a.status = m.Err.Status()
 		a.done(m.Err.Text)
 		text := m.Err.Text
 		if m.Err.Code == wire.CodeUser {

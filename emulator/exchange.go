@@ -375,18 +375,6 @@ func (x *exchange) behind(f func()) {
 	}
 }
 
-func statusOf(f *wire.Failure) int {
-	switch f.Code {
-	case wire.CodeRetryable:
-		return http.StatusServiceUnavailable
-	case wire.CodeTimeout:
-		return http.StatusGatewayTimeout
-	case wire.CodeInvalid:
-		return http.StatusBadRequest
-	}
-	return http.StatusInternalServerError
-}
-
 // toWire makes the request that a guest sees, without what is not its business.
 func toWire(r *http.Request, b *body) wire.Request {
 	h := r.Header.Clone()

@@ -326,7 +326,7 @@ func (e *Emulator) connect(w http.ResponseWriter, r *http.Request, to wire.Addre
 	if g := e.current(); g != nil {
 		if f := g.refuse(to); f != nil {
 			e.door.RUnlock()
-			http.Error(w, f.Text, statusOf(f))
+			http.Error(w, f.Text, f.Status())
 			return nil
 		}
 	}
@@ -373,7 +373,7 @@ func (e *Emulator) connect(w http.ResponseWriter, r *http.Request, to wire.Addre
 		if failure.Code == wire.CodeRetryable {
 			return failure
 		}
-		http.Error(w, failure.Text, statusOf(failure))
+		http.Error(w, failure.Text, failure.Status())
 		return nil
 	}
 	head := http.Header{}

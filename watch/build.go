@@ -310,19 +310,15 @@ func (b *Builder) run(ctx context.Context, cmd *exec.Cmd) error {
 	case !errors.As(err, &exit):
 		return fmt.Errorf("running the go command: %w", err)
 	}
-	return &BuildError{b.readable(out.String(), cmd.Dir)}
+	return &BuildError{readable(out.String(), cmd.Dir)}
 }
 
 // position finds a file at the start of a compiler's line.
 var position = regexp.MustCompile(`(?m)^((?:\.{0,2}/)?[^\s:#][^\s:]*\.go)(:\d+)`)
 
-// readable makes the compiler's file names relative to where the person is, so
-// that terminals can open them.
-func (b *Builder) readable(out string, from ...string) string {
-	dir := b.dir
-	for _, d := range from {
-		dir = d
-	}
+// readable makes the names of files in what a compiler said in dir relative to
+// where the person is, so that terminals can open them.
+func readable(out, dir string) string {
 	wd, err := os.Getwd()
 	if err != nil {
 		return strings.TrimSpace(out)

@@ -3,7 +3,6 @@ package watch
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os/exec"
 	"strings"
@@ -21,22 +20,7 @@ func (b *Builder) Compile(ctx context.Context, out string, env []string, flags .
 	cmd := exec.CommandContext(ctx, "go", append(args, ".")...)
 	cmd.Dir = b.dir
 	cmd.Env = append(cmd.Environ(), env...)
-	kill := apart(cmd)
-	var output bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &output, &output
-	err := cmd.Run()
-	if ctx.Err() != nil {
-		kill()
-		return ctx.Err()
-	}
-	var exit *exec.ExitError
-	switch {
-	case err == nil:
-		return nil
-	case !errors.As(err, &exit):
-		return fmt.Errorf("running the go command: %w", err)
-	}
-	return &BuildError{b.readable(output.String())}
+	return b.run(ctx, cmd)
 }
 
 // PackageDir is where the go command finds a package that this one imports.

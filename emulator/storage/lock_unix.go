@@ -4,7 +4,6 @@ package storage
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"syscall"
 )
@@ -30,17 +29,4 @@ func lockDir(path string) (*os.File, error) {
 func unlockDir(f *os.File) error {
 	_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
 	return f.Close()
-}
-
-func writePID(f *os.File) (*os.File, error) {
-	pid := fmt.Sprintf("%d\n", os.Getpid())
-	if _, err := f.WriteAt([]byte(pid), 0); err != nil {
-		f.Close()
-		return nil, err
-	}
-	if err := f.Truncate(int64(len(pid))); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
 }

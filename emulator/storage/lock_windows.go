@@ -2,7 +2,6 @@ package storage
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"syscall"
 )
@@ -24,17 +23,7 @@ func lockDir(path string) (*os.File, error) {
 		}
 		return nil, &os.PathError{Op: "lock", Path: path, Err: err}
 	}
-	f := os.NewFile(uintptr(h), path)
-	pid := fmt.Sprintf("%d\n", os.Getpid())
-	if _, err := f.WriteAt([]byte(pid), 0); err != nil {
-		f.Close()
-		return nil, err
-	}
-	if err := f.Truncate(int64(len(pid))); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
+	return writePID(os.NewFile(uintptr(h), path))
 }
 
 func unlockDir(f *os.File) error { return f.Close() }

@@ -11,7 +11,6 @@ package storage
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -72,15 +71,6 @@ func Open(dir string, o Options) (*Store, error) {
 		dir: dir, options: o, lock: lock,
 		indices: map[string]*index{}, open: map[*Database]struct{}{}, histories: map[string]*history{},
 	}, nil
-}
-
-// inUse is the error for a lock that another Store holds.
-func inUse(path string) error {
-	who := "another process"
-	if b, err := os.ReadFile(path); err == nil && len(b) > 0 {
-		who = "process " + strings.TrimSpace(string(b))
-	}
-	return fmt.Errorf("storage: %s is in use by %s: stop that one first, or use another directory", filepath.Dir(path), who)
 }
 
 // Close ends what runs in open databases, rolls back what they had not

@@ -8,6 +8,8 @@
 // unless the message says that it hands them over.
 package wire
 
+import "net/http"
+
 // Version of the protocol. It is the first field of [Hello], whose layout never
 // changes, so that two versions can tell each other what they are.
 const Version = 1
@@ -66,6 +68,19 @@ func (f *Failure) Public(debug bool) string {
 		return "Internal Server Error" // a panic's text was not meant for anybody
 	}
 	return f.Text + "\n\n" + f.Stack
+}
+
+// Status is the HTTP status that a client gets for the failure.
+func (f *Failure) Status() int {
+	switch f.Code {
+	case CodeRetryable:
+		return http.StatusServiceUnavailable
+	case CodeTimeout:
+		return http.StatusGatewayTimeout
+	case CodeInvalid:
+		return http.StatusBadRequest
+	}
+	return http.StatusInternalServerError
 }
 
 func (c *coder) failure(v **Failure) {

@@ -164,7 +164,7 @@ func (s *serve) respond(m *wire.Response) {
 	}
 	switch {
 	case !s.responded && m.Status == 0 && m.Err != nil:
-		s.refuse(statusOf(m.Err), s.h.text(m.Err))
+		s.refuse(m.Err.Status(), s.h.text(m.Err))
 		return
 	case !s.responded:
 		s.answer(m.Status, m.Header, m.Data, m.End && m.Err == nil)
@@ -211,7 +211,7 @@ func (s *serve) refuse(status int, why string) {
 // fail ends a request that the guest did not get to.
 func (s *serve) fail(f *wire.Failure) {
 	if s.h.serves[s.stream] == s {
-		s.refuse(statusOf(f), s.h.text(f))
+		s.refuse(f.Status(), s.h.text(f))
 	}
 }
 
@@ -240,18 +240,6 @@ func (h *host) reset(stream uint64) {
 	if f := h.fetches[stream]; f != nil { // of the request's body
 		f.unread()
 	}
-}
-
-func statusOf(f *wire.Failure) int {
-	switch f.Code {
-	case wire.CodeRetryable:
-		return http.StatusServiceUnavailable
-	case wire.CodeTimeout:
-		return http.StatusGatewayTimeout
-	case wire.CodeInvalid:
-		return http.StatusBadRequest
-	}
-	return http.StatusInternalServerError
 }
 
 // text is what a client may read of a failure.
