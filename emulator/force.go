@@ -16,8 +16,88 @@ import (
 	"github.com/goparty/party/emulator/wire"
 )
 
-// What a person may do to rooms, besides hibernating, evicting and aborting
-// them. Everything shows in the stream of events, as forced.
+// What a person may do to rooms. Everything shows in the stream of events, as
+// forced.
+
+// ErrAsleep is what forcing an instance out of a room without one answers.
+var ErrAsleep = errors.New("the room is not in memory")
+
+// hibernateWait is how long Hibernate waits, of machine time, for what a room
+// does just now: whoever has seen an answer may be ahead of the end of its turn.
+const hibernateWait = 100 * time.Millisecond
+
+// Hibernate drops a room's memory and keeps its connections. It refuses, with
+// the reasons, a room that could not hibernate by itself and that does not come
+// to rest in a moment, unless forced. A room already asleep is fine.
+func (e *Emulator) Hibernate(ctx context.Context, name string, force bool) error {
+	patience, cancel := context.WithTimeout(ctx, hibernateWait)
+	defer cancel()
+	for wait := pollLeast; ; wait = min(2*wait, pollMost) {
+		var why []string
+		err := e.force(ctx, name, func(r *room) error {
+			if r.inst == nil {
+				return nil
+			}
+			if why = r.awake(); len(why) > 0 && !force {
+				return fmt.Errorf("%s cannot hibernate now: %s; force it to drop that", r.name, joinReasons(why))
+			}
+			r.hibernate(true)
+			return nil
+		})
+		if err == nil || len(why) == 0 || patience.Err() != nil {
+			return err
+		}
+		time.Sleep(wait)
+	}
+}
+
+// Evict drops a room's memory as the platform would: connections of classes
+// that hibernate stay, others are cut. It works on a room whose hook hangs.
+func (e *Emulator) Evict(ctx context.Context, name string) error {
+	return e.force(ctx, name, func(r *room) error {
+		if r.inst == nil {
+			return fmt.Errorf("%s: %w", r.name, ErrAsleep)
+		}
+		r.evict("asked for", true)
+		return nil
+	})
+}
+
+// Abort resets a room: what is not committed is lost and every connection is
+// cut. It works on a room whose hook hangs.
+func (e *Emulator) Abort(ctx context.Context, name string) error {
+	return e.force(ctx, name, func(r *room) error {
+		if r.inst == nil && len(r.conns) == 0 {
+			return fmt.Errorf("%s: %w", r.name, ErrAsleep)
+		}
+		r.abort("asked for", true)
+		return nil
+	})
+}
+
+// force runs f as r's owner. A room that does not exist is not made for it.
+func (e *Emulator) force(ctx context.Context, name string, f func(r *room) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	a, err := e.parse(name)
+	if err != nil {
+		return err
+	}
+	e.mu.RLock()
+	r := e.rooms[a]
+	e.mu.RUnlock()
+	if r == nil {
+		if _, err := e.find(name); err != nil {
+			return err
+		}
+		return f(newRoom(e, a))
+	}
+	if !r.do(func() { err = f(r) }) {
+		return e.force(ctx, name, f) // forgotten meanwhile
+	}
+	return err
+}
 
 // Reset implements [inspect.Actor].
 func (e *Emulator) Reset(ctx context.Context, name string) error {
