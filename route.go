@@ -18,7 +18,8 @@ import (
 )
 
 // RouteOptions say how [RouteRequest] finds rooms and what it does on the way.
-// The zero value is the routing of an App without a Handler.
+// The zero value is the routing of an App without a Handler, but for retries:
+// that makes none.
 type RouteOptions struct {
 	// Prefix of room URLs, of one or several segments. "": parties.
 	Prefix string

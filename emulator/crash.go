@@ -46,7 +46,7 @@ func (e *Emulator) crashed(g *generation, up time.Duration) {
 			}
 			hibernates := r.class().Hibernate
 			if r.inst.starting && current {
-				r.failFirst("the server's process ended while " + r.name + " was starting")
+				r.failFirst(retryable("the server's process ended while " + r.name + " was starting"))
 			}
 			suspects := max(0, len(r.inst.running)-1)
 			revive := !current && r.keptAwake()

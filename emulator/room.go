@@ -77,6 +77,7 @@ type instance struct {
 
 	alarmRuns    bool // the running turn is OnAlarm
 	alarmTouched bool // it set or deleted the alarm
+	spoiled      bool // the running turn's commit failed
 }
 
 func newRoom(e *Emulator, a wire.Address) *room {
@@ -364,7 +365,7 @@ func (r *room) abort(reason string, forced bool) {
 	h := r.header()
 	if r.inst != nil {
 		if r.inst.starting {
-			r.failFirst(r.name + " was aborted: " + reason + " while it was starting")
+			r.failFirst(r.inst.lost(r.name + " was aborted: " + reason + " while it was starting"))
 		}
 		r.drop("aborted: "+reason, true)
 	}
@@ -415,7 +416,7 @@ func (r *room) leave(reason string, loud bool) {
 		if loud {
 			r.em.events.Publish(&inspect.TurnLost{Header: r.header(), Kind: ev.kind, Connection: ev.connection(), Reason: reason})
 		}
-		r.fail(ev, retryable(r.name+" was "+reason+" while it handled this"))
+		r.fail(ev, in.lost(r.name+" was "+reason+" while it handled this"))
 		var again []*event
 		for _, ev := range lost[1:] {
 			if !ev.instanceOnly() {
@@ -447,12 +448,23 @@ func (r *room) leave(reason string, loud bool) {
 
 // failFirst fails the event that an instance was started for, so that a start
 // that never succeeds is not tried for ever.
-func (r *room) failFirst(why string) {
+func (r *room) failFirst(why *wire.Failure) {
 	if len(r.queue) > 0 {
 		ev := r.queue[0]
 		r.queue = r.queue[1:]
-		r.fail(ev, retryable(why))
+		r.fail(ev, why)
 	}
+}
+
+// lost is the failure of the turn that ran when the instance went. One whose
+// commit failed is not to be tried again: it would fail again, and may have done
+// things elsewhere.
+func (in *instance) lost(text string) *wire.Failure {
+	f := retryable(text)
+	if in.spoiled {
+		f.Code = wire.CodeUser
+	}
+	return f
 }
 
 // retryable is the failure of somebody who waited for an instance that is gone.

@@ -171,6 +171,7 @@ func (r *room) committed(in *instance, change storage.Committed, err error, then
 	if err != nil {
 		r.life.failed("commit: "+err.Error(), r.em.clock.Now())
 		r.em.events.Publish(&inspect.Log{Header: r.header(), Level: "ERROR", Text: "the commit failed, so what the turn wrote and sent is lost: " + err.Error()})
+		in.spoiled = true
 		r.abort("commit failed: "+err.Error(), errors.Is(err, errForced))
 		return
 	}

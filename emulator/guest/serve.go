@@ -430,6 +430,9 @@ func (x *exchange) fail(err error) {
 			return
 		}
 		f := toFailure(err)
+		if errors.Is(err, http.ErrAbortHandler) {
+			f = &wire.Failure{Text: "the answer was cut off"}
+		}
 		m := &wire.Response{Stream: x.stream, End: true, Err: f}
 		if x.instance != nil {
 			m.Instance = x.instance.Number
