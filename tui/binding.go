@@ -64,6 +64,13 @@ type binding struct {
 	off   func(m *model) string // why it cannot be done now; nil or "": it can
 }
 
+// Places in the footer that stay where there is little room: the way back, and
+// from lastPlaces on how to find all others.
+const (
+	wayBack    = 29
+	lastPlaces = 30
+)
+
 // bindings is the table. Of those that hold, the first counts.
 func bindings() []binding {
 	gathered.once.Do(func() {

@@ -20,6 +20,7 @@ const (
 	swapped // new code serves; shown for a moment
 	broken  // it does not compile, or does not start
 	same    // a save that changed nothing; shown for a moment
+	crashed // the process of the code that serves has ended; shown until it has run again for a moment
 )
 
 // buildPane is the last change of the code: building it, starting it, and what
@@ -36,11 +37,13 @@ type buildPane struct {
 	number uint64        // of the new generation
 	rooms  int           // that changed over
 	left   int           // that have not yet
+	lost   int           // turns, by a crash
 	reason string        // of what went wrong
 	output string
 	errors []inspect.BuildError
 	list   list
 	mended bool // the files are again what runs
+	again  bool // it runs again after a crash
 	first  bool // it is only supposed: a server that does not run yet is being built
 }
 
@@ -58,7 +61,7 @@ func buildBindings() []binding {
 				}
 				return m.copy(p.output, "what was said")
 			}},
-		{scope: inBuild, keys: []string{"esc", "backspace"}, name: "back", short: "back", foot: 19,
+		{scope: inBuild, keys: []string{"esc", "backspace"}, name: "back", short: "back", foot: wayBack,
 			help: "back", run: func(m *model) tea.Cmd { m.back(); return nil }},
 	}
 }
@@ -100,7 +103,17 @@ func (p *buildPane) take(m *model, e inspect.Event) {
 		p.errors = nil
 		to(broken)
 	case *inspect.GenerationStarted:
+		if p.phase == crashed && !p.again {
+			p.again, p.since = true, m.now()
+			return
+		}
 		p.start = e.Took
+	case *inspect.Crash:
+		if !e.Restarts || p.running() || p.failed() {
+			return
+		}
+		*p = buildPane{reason: fmt.Sprintf("generation %d crashed: %s", e.Generation, clean(firstLine(e.Reason))), lost: e.Turns, list: p.list}
+		to(crashed)
 	case *inspect.Swapped:
 		p.number, p.swap, p.total, p.rooms, p.left = e.Generation, e.Took, e.Total, e.Changed, e.Waiting
 		p.reason, p.errors, p.output = "", nil, ""
@@ -221,6 +234,19 @@ func (p *buildPane) drawLine(m *model, a *area) {
 		if len(p.errors) == 0 && p.output != "" {
 			a.put(t.line().add(plain, spaces(margin)).add(plain, clip(clean(firstLine(p.output)), a.w-margin-1, t.dots)).end(a.w))
 		}
+	case p.phase == crashed && (!p.again || for_ < swappedFor):
+		l.add(bad, t.no+" ")
+		facts := []fact{{value{role: bad, text: p.reason}, 0}}
+		if p.lost > 0 {
+			facts = append(facts, fact{value{role: plain, text: plural(p.lost, "turn") + " lost"}, 3})
+		}
+		if p.again {
+			facts = append(facts, fact{value{role: good, text: "it runs again"}, 1})
+		}
+		facts = append(facts, fact{value{role: accent, text: "L", more: []value{{role: dim, text: " shows more"}}}, 2})
+		l.facts(facts, a.w-l.w-1, "  ")
+		a.put(l.end(a.w))
+		a.on(0, a.w, func(m *model) tea.Cmd { m.visit(pageLog); return nil })
 	case p.phase == swapped && for_ < swappedFor:
 		l.add(good, t.yes+" ")
 		l.facts(p.steps(m, for_), a.w-l.w-1, "  ")
@@ -283,7 +309,7 @@ func (p *buildPane) draw(m *model, a *area) {
 	now := m.now()
 	l := t.line().add(plain, spaces(margin))
 	switch p.phase {
-	case atRest, same:
+	case atRest, same, crashed:
 		l.add(dim, "nothing is being built; save a file, or R builds again")
 	case broken:
 		l.add(bad, t.no+" "+p.reason)

@@ -387,3 +387,76 @@ func TestAnotherEmulatorAtTheSameSocket(t *testing.T) {
 		d.sees("new here")
 	})
 }
+
+func TestACrashIsShownAboveThePage(t *testing.T) {
+	driveSample(t, 120, 30, func(d *driver, f *fake) {
+		three := inspect.Header{Generation: 3}
+		d.press("enter") // a room's page has no log
+		f.happen(&inspect.Swapped{Header: three, From: 2, Total: time.Second})
+		d.pass(time.Second)
+		d.sees("generation 3 serves")
+		f.happen(&inspect.Crash{Header: three, Reason: "its process ended: exit status 3", Turns: 1, Restarts: true})
+		d.pass(time.Second)
+		d.sees("generation 3 crashed: its process ended: exit status 3", "1 turn lost", "L shows more")
+		d.lacks("generation 3 serves", "it runs again")
+		d.pass(2 * swappedFor)
+		d.sees("generation 3 crashed")
+		f.happen(&inspect.GenerationStarted{Header: three, Took: time.Millisecond})
+		d.pass(time.Second)
+		d.sees("generation 3 crashed", "it runs again")
+		d.press("B")
+		d.sees("nothing is being built")
+		d.press("esc")
+		d.pass(swappedFor)
+		d.lacks("crashed: its process")
+		// One that new code has replaced is nobody's trouble, and errors of a build
+		// are not hidden.
+		f.happen(&inspect.Crash{Header: inspect.Header{Generation: 2}, Reason: "exit status 4"})
+		d.pass(time.Second)
+		d.lacks("exit status 4")
+		f.happen(&inspect.BuildFailed{Errors: []inspect.BuildError{{File: "main.go", Line: 3, Text: "undefined: foo"}}},
+			&inspect.Crash{Header: three, Reason: "exit status 5", Restarts: true})
+		d.pass(time.Second)
+		d.sees("undefined: foo")
+	})
+}
+
+func TestThePaletteSaysWhereACommandIs(t *testing.T) {
+	driveSample(t, 80, 24, func(d *driver, f *fake) {
+		d.press("enter 5 :")
+		d.text("sql")
+		d.sees("not here; sql is under Storage")
+		d.press("esc 3 :")
+		d.text("sql")
+		d.sees("ask with SQL")
+		d.press("esc :")
+		d.text("nonsense")
+		d.sees("no command has this; esc leaves")
+	})
+}
+
+// The way back is shown also where there is little room.
+func TestTheFooterKeepsTheWayBack(t *testing.T) {
+	for _, w := range []int{45, 80, 120} {
+		driveSample(t, w, 24, func(d *driver, _ *fake) {
+			d.press("enter 1")
+			d.sees("enter lay out")
+			if w > 45 {
+				d.sees("esc rooms", "? keys", "q quit")
+			}
+			d.press("L")
+			if w > 45 {
+				d.sees("esc back")
+			}
+		})
+	}
+}
+
+func TestALastErrorHasAnAge(t *testing.T) {
+	driveSample(t, 120, 24, func(d *driver, _ *fake) {
+		d.press("/")
+		d.text("zoo")
+		d.press("enter enter")
+		d.sees("1m 00s ago: OnMessage failed: no such animal: dodo")
+	})
+}

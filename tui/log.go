@@ -38,7 +38,7 @@ func logBindings() []binding {
 			}},
 		{scope: inLog, keys: []string{"y"}, name: "copy-line", short: "copy",
 			help: "copy the chosen line with all that belongs to it", run: (*model).copyEntry},
-		{scope: inLog, keys: []string{"esc", "backspace"}, name: "back", short: "back", foot: 19,
+		{scope: inLog, keys: []string{"esc", "backspace"}, name: "back", short: "back", foot: wayBack,
 			help: "back; closes first what is laid out", run: func(m *model) tea.Cmd {
 				if m.log.laid {
 					m.log.laid = false

@@ -159,6 +159,22 @@ func (p *palette) search(m *model) {
 	p.list.at = 0
 }
 
+// elsewhere is a command of another place whose name begins with what was typed.
+func (p *palette) elsewhere() (b *binding, where string) {
+	typed := strings.ToLower(strings.TrimSpace(p.field.Value()))
+	if typed == "" {
+		return nil, ""
+	}
+	for _, s := range scopeTitles {
+		for i := range bindings() {
+			if b := &bindings()[i]; b.scope == s.scope && strings.HasPrefix(b.name, typed) {
+				return b, s.title
+			}
+		}
+	}
+	return nil, ""
+}
+
 func (p *palette) asks() bool { return false }
 
 func (p *palette) key(m *model, msg tea.KeyPressMsg) tea.Cmd {
@@ -248,7 +264,11 @@ func (p *palette) draw(m *model, f *frame) {
 		}})
 	}
 	if len(p.found) == 0 {
-		body = append(body, t.line().add(dim, " no command has this; esc leaves").end(inner))
+		text := "no command has this; esc leaves"
+		if b, where := p.elsewhere(); b != nil {
+			text = "not here; " + b.name + " is under " + where
+		}
+		body = append(body, t.line().add(dim, " "+clip(text, inner-1, t.dots)).end(inner))
 	}
 	f.cover(x, y, w, t.box("Commands", w, body))
 	f.zones = append(f.zones, rows...)

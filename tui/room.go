@@ -58,7 +58,7 @@ func newRoomPane(m *model, name string) *roomPane {
 
 func roomBindings() []binding {
 	all := []binding{
-		{scope: inRoom, keys: []string{"esc", "backspace"}, name: "rooms", short: "rooms", foot: 19,
+		{scope: inRoom, keys: []string{"esc", "backspace"}, name: "rooms", short: "rooms", foot: wayBack,
 			help: "back to the rooms; closes first what is laid out", run: func(m *model) tea.Cmd { m.leaveRoom(); return nil }},
 		{scope: inRoom, keys: []string{"tab"}, short: "next tab", foot: 18,
 			help: "the next tab", run: func(m *model) tea.Cmd { return m.room.show(m, (m.room.tab+1)%tabs) }},
@@ -334,7 +334,7 @@ func (p *roomPane) drawAwake(m *model, a *area, r *room) {
 			{value{role: dim, text: "nothing keeps it awake"}, 2},
 		}, a.w-l.w-1, "  ")
 	case r.State == inspect.Hibernated:
-		l.add(dim, "asleep, connections open; the next event wakes it")
+		l.add(dim, clip("asleep, connections open; the next event wakes it", a.w-l.w-1, t.dots))
 	case r.State == inspect.Cold:
 		l.add(dim, "not in memory; the next event starts it")
 	case r.State == inspect.Crashed:
@@ -342,7 +342,7 @@ func (p *roomPane) drawAwake(m *model, a *area, r *room) {
 	}
 	if r.LastError != "" {
 		if space := a.w - l.w - 4; space > 24 {
-			l.add(plain, "   ").add(bad, clip(t.no+" "+clean(firstLine(r.LastError)), space, t.dots))
+			l.add(plain, "   ").add(bad, clip(t.no+" "+wholeSpan(max(now.Sub(r.ErrorAt), 0))+" ago: "+clean(firstLine(r.LastError)), space, t.dots))
 		}
 	}
 	a.put(l.end(a.w))

@@ -280,8 +280,8 @@ func (m *model) drawFoot(a *area) {
 	for _, b := range some {
 		hints = append(hints, hint{b, b.footKey(), b.short})
 	}
-	// Where there is no room for all, those in the middle go: the last are how
-	// to find the others.
+	// Where there is no room for all, those in the middle go, then the way back:
+	// the last are how to find the others.
 	size := func() int {
 		n := -1
 		for _, h := range hints {
@@ -290,11 +290,17 @@ func (m *model) drawFoot(a *area) {
 		return n
 	}
 	for size() > a.w && len(hints) > 1 {
-		at := len(hints) - 1
+		at, stays := len(hints)-1, lastPlaces
 		for i := len(hints) - 1; i >= 0; i-- {
-			if hints[i].b == nil || hints[i].b.foot < 30 {
-				at = i
-				break
+			place := wayBack - 1
+			if b := hints[i].b; b != nil {
+				place = max(b.foot, place)
+			}
+			if i == 0 {
+				place = wayBack
+			}
+			if place < stays {
+				at, stays = i, place
 			}
 		}
 		hints = append(hints[:at:at], hints[at+1:]...)
