@@ -4,12 +4,11 @@ package party
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
-	"os"
 	"runtime"
 	"slices"
 	"strconv"
@@ -17,8 +16,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/goparty/party/emulator/wire"
 )
 
 // apps are the programs that rows run, by name.
@@ -230,8 +227,11 @@ func (l *Lab) run(ctx context.Context, c *cmd, text string) error {
 	return f(l, ctx, c, arg)
 }
 
+// verb is something that a test asks a room to do.
+type verb func(l *Lab, ctx context.Context, c *cmd, arg string) error
+
 // verbs is filled by init because verbs run verbs.
-var verbs map[string]func(l *Lab, ctx context.Context, c *cmd, arg string) error
+var verbs = map[string]verb{}
 
 // report says ok or what went wrong, with the errors that it wraps.
 func (c *cmd) report(err error) error {
@@ -265,7 +265,7 @@ func two(s string) (first, rest string) {
 }
 
 func init() {
-	verbs = map[string]func(l *Lab, ctx context.Context, c *cmd, arg string) error{
+	maps.Copy(verbs, map[string]verb{
 		"echo":  func(_ *Lab, _ context.Context, c *cmd, arg string) error { c.say(arg); return nil },
 		"seen":  func(l *Lab, _ context.Context, c *cmd, _ string) error { c.say(strconv.Itoa(l.seen)); return nil },
 		"life":  func(l *Lab, _ context.Context, c *cmd, _ string) error { c.say(fmt.Sprint(l.life)); return nil },
@@ -361,322 +361,5 @@ func init() {
 			c.say(strconv.Itoa(world.started[arg]))
 			return nil
 		},
-
-		// Failing.
-		"fail": func(_ *Lab, _ context.Context, _ *cmd, arg string) error { return errors.New(arg) },
-		"fail-large": func(_ *Lab, _ context.Context, _ *cmd, arg string) error {
-			n, err := strconv.Atoi(arg)
-			if err != nil {
-				return err
-			}
-			return errors.New(string(repeat(n)))
-		},
-		"log-large": func(l *Lab, _ context.Context, _ *cmd, arg string) error {
-			n, err := strconv.Atoi(arg)
-			if err != nil {
-				return err
-			}
-			l.Log().Info(string(repeat(n)))
-			return nil
-		},
-		"panic":  func(_ *Lab, _ context.Context, _ *cmd, arg string) error { panic(arg) },
-		"throw":  func(_ *Lab, _ context.Context, _ *cmd, arg string) error { panic(errors.New(arg)) },
-		"goexit": func(*Lab, context.Context, *cmd, string) error { runtime.Goexit(); return nil },
-		"abort": func(l *Lab, _ context.Context, _ *cmd, arg string) error {
-			l.Abort(arg)
-			return errors.New("Abort returned")
-		},
-		"recover": func(l *Lab, ctx context.Context, c *cmd, arg string) error {
-			defer func() {
-				if v := recover(); v != nil {
-					l.note("recovered %v", v)
-				}
-			}()
-			return l.run(ctx, c, arg)
-		},
-		"fenced": func(l *Lab, _ context.Context, c *cmd, gate string) error { // once the gate is open, tells what still works
-			ctx := context.WithoutCancel(l.Context())
-			stub := &Stub{wire.Address{Binding: "Lab", Name: "other"}}
-			go func() {
-				<-world.gate(gate)
-				var told []string
-				for what, f := range map[string]func() error{
-					"Send":         func() error { return c.conn.Send(Text("late")) },
-					"Close":        func() error { return c.conn.Close(4000, "late") },
-					"SetState":     func() error { return c.conn.SetState("late") },
-					"Do":           func() error { return l.Do(ctx, func(context.Context) error { return nil }) },
-					"Sleep":        func() error { return l.Sleep(ctx, time.Hour) },
-					"Call":         func() error { _, err := Call[string](ctx, stub, "Run", "echo x"); return err },
-					"ServerByName": func() error { _, err := ServerByName(ctx, "Lab", "other"); return err },
-				} {
-					told = append(told, what+": "+outcome(f()))
-				}
-				l.Broadcast(Text("late"))
-				l.AutoRespond("late", "late")
-				l.AfterFunc(0, func(context.Context) {}).Stop()
-				l.WaitUntil(func(context.Context) error { return nil })
-				l.Log().Error("late")
-				world.mu.Lock()
-				world.told = strings.Join(told, "\n")
-				world.mu.Unlock()
-				world.open("told " + gate)
-			}()
-			return nil
-		},
-		"told": func(_ *Lab, _ context.Context, c *cmd, gate string) error {
-			<-world.gate("told " + gate)
-			world.mu.Lock()
-			defer world.mu.Unlock()
-			c.say(world.told)
-			return nil
-		},
-		"exit": func(_ *Lab, _ context.Context, _ *cmd, arg string) error {
-			code, err := strconv.Atoi(arg)
-			if err != nil {
-				return err
-			}
-			os.Exit(code)
-			return nil
-		},
-		"crash": func(_ *Lab, _ context.Context, _ *cmd, arg string) error { go func() { panic(arg) }(); select {} },
-
-		// Connections.
-		"ready": func(_ *Lab, _ context.Context, c *cmd, _ string) error {
-			c.say(fmt.Sprint(int(c.conn.ReadyState())))
-			return nil
-		},
-		"me": func(_ *Lab, _ context.Context, c *cmd, _ string) error {
-			c.say(fmt.Sprintf("id=%s uri=%s server=%s tags=%v", c.conn.ID, c.conn.URI, c.conn.Server, c.conn.Tags))
-			return nil
-		},
-		"set": func(_ *Lab, _ context.Context, c *cmd, arg string) error {
-			return c.report(c.conn.SetState(json.RawMessage(arg)))
-		},
-		"set-large": func(_ *Lab, _ context.Context, c *cmd, arg string) error { // so that id, uri, tags and state have arg bytes
-			n, err := strconv.Atoi(arg)
-			if err != nil {
-				return err
-			}
-			head, err := json.Marshal([]any{c.conn.ID, c.conn.URI, c.conn.Tags})
-			if err != nil {
-				return err
-			}
-			return c.report(c.conn.SetState(strings.Repeat("s", n-len(head)-2)))
-		},
-		"state": func(_ *Lab, _ context.Context, c *cmd, _ string) error {
-			v := json.RawMessage("untouched")
-			if err := c.conn.State(&v); err != nil {
-				return err
-			}
-			c.say(string(v))
-			return nil
-		},
-		"close": func(_ *Lab, _ context.Context, c *cmd, arg string) error {
-			number, reason := two(arg)
-			code, err := strconv.Atoi(number)
-			if err != nil {
-				return err
-			}
-			if err := c.conn.Close(code, reason); err != nil {
-				return c.report(err)
-			}
-			return nil
-		},
-		"close-then-send": func(l *Lab, _ context.Context, c *cmd, _ string) error {
-			first := c.conn.Close(4001, "bye")
-			second := c.conn.Close(4002, "again")
-			l.note("sent: %v, %v, %s, ready=%d", first, second, outcome(c.conn.Send(Text("late"))), c.conn.ReadyState())
-			return nil
-		},
-		"broadcast": func(l *Lab, _ context.Context, _ *cmd, arg string) error { l.Broadcast(Text(arg)); return nil },
-		"send-early": func(l *Lab, _ context.Context, c *cmd, _ string) error {
-			l.note("early %s", outcome(c.conn.Send(Text("early"))))
-			return nil
-		},
-		"send-large": func(_ *Lab, _ context.Context, c *cmd, arg string) error {
-			n, err := strconv.Atoi(arg)
-			if err != nil {
-				return err
-			}
-			return c.report(c.conn.Send(Binary(repeat(n))))
-		},
-		"say-raw": func(l *Lab, _ context.Context, c *cmd, _ string) error { // what is no UTF-8
-			c.say("a\xffb")
-			l.Broadcast(Text("to all \xff"))
-			return nil
-		},
-		"others": func(l *Lab, _ context.Context, c *cmd, arg string) error {
-			l.Broadcast(Text(arg), c.conn.ID)
-			return nil
-		},
-		"list": func(l *Lab, _ context.Context, c *cmd, arg string) error {
-			var ids []string
-			for conn := range l.Connections(strings.Fields(arg)...) {
-				ids = append(ids, conn.ID)
-			}
-			c.say(fmt.Sprint(ids))
-			return nil
-		},
-		"count-connections": func(l *Lab, _ context.Context, c *cmd, _ string) error {
-			n := 0
-			for range l.Connections() {
-				n++
-			}
-			c.say(strconv.Itoa(n))
-			return nil
-		},
-		"find": func(l *Lab, _ context.Context, c *cmd, arg string) error {
-			conn, ok := l.Connection(arg)
-			if !ok {
-				c.say("nobody")
-				return nil
-			}
-			c.say(conn.URI)
-			return nil
-		},
-		"same": func(l *Lab, _ context.Context, c *cmd, _ string) error { // the same pointer for the same socket
-			conn, ok := l.Connection(c.conn.ID)
-			c.say(fmt.Sprint(ok && conn == c.conn))
-			return nil
-		},
-		"flood": func(l *Lab, _ context.Context, _ *cmd, arg string) error { // flood MESSAGES SIZE
-			many, size := two(arg)
-			n, err := strconv.Atoi(many)
-			if err != nil {
-				return err
-			}
-			bytes, err := strconv.Atoi(size)
-			if err != nil {
-				return err
-			}
-			m := Binary(repeat(bytes))
-			for range n {
-				l.Broadcast(m)
-			}
-			return nil
-		},
-		"count": func(_ *Lab, _ context.Context, c *cmd, arg string) error { // answers 0, 1, ... n-1
-			n, err := strconv.Atoi(arg)
-			if err != nil {
-				return err
-			}
-			for i := range n {
-				c.say(strconv.Itoa(i))
-			}
-			return nil
-		},
-		"auto": func(l *Lab, _ context.Context, _ *cmd, arg string) error {
-			request, response := two(arg)
-			l.AutoRespond(request, response)
-			return nil
-		},
-
-		// Background work. It says what it has to say to everybody.
-		"background": func(l *Lab, _ context.Context, _ *cmd, arg string) error {
-			l.WaitUntil(func(ctx context.Context) error {
-				return l.run(ctx, &cmd{say: func(s string) { l.Broadcast(Text(s)) }}, arg)
-			})
-			return nil
-		},
-		"do": func(l *Lab, ctx context.Context, c *cmd, arg string) error {
-			return c.report(l.Do(ctx, func(ctx context.Context) error { return l.run(ctx, c, arg) }))
-		},
-		"do-cancelled": func(l *Lab, _ context.Context, c *cmd, gate string) error { // Do whose context ends behind the gate
-			l.WaitUntil(func(ctx context.Context) error {
-				l.Broadcast(Text("waiting"))
-				<-world.gate(gate)
-				ctx, cancel := context.WithCancel(ctx)
-				cancel()
-				err := l.Do(ctx, func(context.Context) error { l.note("it ran"); return nil })
-				world.open("cancelled do")
-				l.Broadcast(Text(outcome(err)))
-				return nil
-			})
-			return nil
-		},
-		"sleep-cancelled": func(l *Lab, ctx context.Context, c *cmd, _ string) error {
-			ctx, cancel := context.WithCancel(ctx)
-			cancel()
-			return c.report(l.Sleep(ctx, time.Hour))
-		},
-		"after": func(l *Lab, _ context.Context, _ *cmd, arg string) error { // after SPAN VERB
-			span, verb := two(arg)
-			d, err := time.ParseDuration(span)
-			if err != nil {
-				return err
-			}
-			l.timer = l.AfterFunc(d, func(ctx context.Context) {
-				if err := l.run(ctx, &cmd{say: func(s string) { l.Broadcast(Text(s)) }}, verb); err != nil {
-					panic(err)
-				}
-			})
-			return nil
-		},
-		"tick": func(l *Lab, ctx context.Context, _ *cmd, arg string) error { // sets itself again
-			d, err := time.ParseDuration(arg)
-			if err != nil {
-				return err
-			}
-			l.AfterFunc(d, func(ctx context.Context) { _ = l.run(ctx, nil, "tick "+arg) })
-			return nil
-		},
-		"stop": func(l *Lab, _ context.Context, c *cmd, _ string) error {
-			c.say(fmt.Sprint(l.timer.Stop()))
-			return nil
-		},
-		"sleep": func(l *Lab, ctx context.Context, c *cmd, arg string) error {
-			d, err := time.ParseDuration(arg)
-			if err != nil {
-				return err
-			}
-			c.say("sleeping")
-			return c.report(l.Sleep(ctx, d))
-		},
-
-		// Other rooms.
-		"stub": func(_ *Lab, ctx context.Context, c *cmd, arg string) error { // stub BINDING NAME
-			binding, name := two(arg)
-			_, err := ServerByName(ctx, binding, name)
-			return c.report(err)
-		},
-		"stub-props": func(_ *Lab, ctx context.Context, c *cmd, arg string) error {
-			name, from := two(arg)
-			_, err := ServerByName(ctx, "Lab", name, StubOptions{Props: map[string]string{"from": from}})
-			return c.report(err)
-		},
-		"impatiently": func(l *Lab, ctx context.Context, c *cmd, arg string) error { // with a context that ends
-			ctx, cancel := context.WithCancel(ctx)
-			l.AfterFunc(0, func(context.Context) {}) // so that something else wants a turn too
-			go cancel()
-			return l.run(ctx, c, arg)
-		},
-		"call": func(_ *Lab, ctx context.Context, c *cmd, arg string) error { // call NAME METHOD [ARGS]
-			name, rest := two(arg)
-			method, list := two(rest)
-			var args []any
-			if list != "" {
-				if err := json.Unmarshal([]byte(list), &args); err != nil {
-					return err
-				}
-			}
-			result, err := Call[json.RawMessage](ctx, &Stub{wire.Address{Binding: "Lab", Name: name}}, method, args...)
-			if err != nil {
-				return c.report(err)
-			}
-			c.say(string(result))
-			return nil
-		},
-		"ask": func(_ *Lab, ctx context.Context, c *cmd, arg string) error { // ask NAME VERB: Call of Run
-			name, verb := two(arg)
-			result, err := Call[string](ctx, &Stub{wire.Address{Binding: "Lab", Name: name}}, "Run", verb)
-			if err != nil {
-				return c.report(err)
-			}
-			c.say(result)
-			return nil
-		},
-	}
-	for name, f := range requestVerbs {
-		verbs[name] = f
-	}
+	})
 }

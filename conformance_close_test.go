@@ -131,8 +131,8 @@ func TestCloseTakesTheCodesThatThePlatformTakes(t *testing.T) {
 func TestAHookThatFailsLeavesRoomAndConnectionAlive(t *testing.T) {
 	for verb, want := range map[string]struct{ err, stack string }{
 		"fail boom":  {"boom", ""},
-		"panic boom": {"panic: boom", "conformance_app_test.go"},
-		"throw boom": {"panic: boom", "conformance_app_test.go"},
+		"panic boom": {"panic: boom", "conformance_failing_app_test.go"},
+		"throw boom": {"panic: boom", "conformance_failing_app_test.go"},
 	} {
 		t.Run(verb, func(t *testing.T) {
 			conform(t, func(t *testing.T, h *harness) {

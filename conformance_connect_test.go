@@ -32,11 +32,11 @@ func TestAConnectionThatIsNotLetInGetsTheErrorThen1011(t *testing.T) {
 		parts []string // of the error, in development
 	}{
 		"OnConnect fails":               {[]string{"connect", "fail boom"}, []string{"boom"}},
-		"OnConnect panics":              {[]string{"connect", "panic boom"}, []string{"panic: boom", "conformance_app_test.go"}},
+		"OnConnect panics":              {[]string{"connect", "panic boom"}, []string{"panic: boom", "conformance_failing_app_test.go"}},
 		"OnConnect ends its goroutine":  {[]string{"connect", "goexit"}, []string{"OnConnect ended its goroutine"}},
 		"OnConnect has sent before":     {[]string{"connect", "both echo lost; fail boom"}, []string{"boom"}},
 		"ConnectionTags fails":          {[]string{"intags", "fail boom"}, []string{"boom"}},
-		"ConnectionTags panics":         {[]string{"intags", "panic boom"}, []string{"panic: boom", "conformance_app_test.go"}},
+		"ConnectionTags panics":         {[]string{"intags", "panic boom"}, []string{"panic: boom", "conformance_failing_app_test.go"}},
 		"ConnectionTags ends goroutine": {[]string{"intags", "goexit"}, []string{"ConnectionTags ended its goroutine"}},
 		"an eleventh tag": {
 			strings.Split(strings.TrimSuffix(strings.Repeat("tag tag ", 10), " "), " "),

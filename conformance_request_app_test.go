@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -20,185 +21,187 @@ import (
 	"github.com/goparty/party/emulator/wire"
 )
 
-// requestVerbs are those that need a request or its answer.
-var requestVerbs = map[string]func(l *Lab, ctx context.Context, c *cmd, arg string) error{
-	"request": func(_ *Lab, _ context.Context, c *cmd, _ string) error {
-		c.say(fmt.Sprintf("%s %s host=%s length=%d", c.r.Method, c.r.URL.RequestURI(), c.r.Host, c.r.ContentLength))
-		return nil
-	},
-	"headers": func(_ *Lab, _ context.Context, c *cmd, arg string) error { // headers PREFIX
-		var lines []string
-		for k, v := range c.r.Header {
-			if strings.HasPrefix(k, arg) {
-				lines = append(lines, fmt.Sprintf("%s=%s", k, strings.Join(v, "|")))
+// What needs a request or its answer.
+func init() {
+	maps.Copy(verbs, map[string]verb{
+		"request": func(_ *Lab, _ context.Context, c *cmd, _ string) error {
+			c.say(fmt.Sprintf("%s %s host=%s length=%d", c.r.Method, c.r.URL.RequestURI(), c.r.Host, c.r.ContentLength))
+			return nil
+		},
+		"headers": func(_ *Lab, _ context.Context, c *cmd, arg string) error { // headers PREFIX
+			var lines []string
+			for k, v := range c.r.Header {
+				if strings.HasPrefix(k, arg) {
+					lines = append(lines, fmt.Sprintf("%s=%s", k, strings.Join(v, "|")))
+				}
 			}
-		}
-		sort.Strings(lines)
-		c.say(strings.Join(lines, " "))
-		return nil
-	},
-	"header": func(_ *Lab, _ context.Context, c *cmd, arg string) error { // header NAME VALUE; VERB follows with both
-		name, value := two(arg)
-		c.w.Header().Add(name, value)
-		return nil
-	},
-	"header-large": func(_ *Lab, _ context.Context, c *cmd, arg string) error {
-		var n int
-		if _, err := fmt.Sscan(arg, &n); err != nil {
-			return err
-		}
-		c.w.Header().Set("X-Large", string(repeat(n)))
-		return nil
-	},
-	"props-large": func(_ *Lab, ctx context.Context, c *cmd, name string) error {
-		_, err := ServerByName(ctx, "Lab", name, StubOptions{Props: string(repeat(42 << 20))})
-		return c.report(err)
-	},
-	"status": func(_ *Lab, _ context.Context, c *cmd, arg string) error {
-		var code int
-		if _, err := fmt.Sscan(arg, &code); err != nil {
-			return err
-		}
-		c.w.WriteHeader(code)
-		return nil
-	},
-	"body": func(_ *Lab, _ context.Context, c *cmd, _ string) error { // its length and sum
-		h := sha256.New()
-		n, err := io.Copy(h, c.r.Body)
-		if err != nil {
-			return err
-		}
-		c.say(fmt.Sprintf("%d %x", n, h.Sum(nil)))
-		return nil
-	},
-	"mirror": func(_ *Lab, _ context.Context, c *cmd, _ string) error { // each part as it comes
-		return mirror(c.w, c.r.Body)
-	},
-	"write": func(_ *Lab, _ context.Context, c *cmd, arg string) error { // so many bytes
-		var n int
-		if _, err := fmt.Sscan(arg, &n); err != nil {
-			return err
-		}
-		if _, err := c.w.Write(repeat(n)); err != nil {
-			c.say("") // nothing more goes either
-		}
-		return nil
-	},
-	"flush": func(_ *Lab, _ context.Context, c *cmd, arg string) error {
-		c.say(arg)
-		c.w.(http.Flusher).Flush()
-		return nil
-	},
-	"stream": func(l *Lab, _ context.Context, c *cmd, arg string) error { // stream VERB, flushing what it says
-		l.Stream(c.w, func(ctx context.Context, w http.ResponseWriter) error {
-			return l.run(ctx, &cmd{w: w, r: c.r, say: func(s string) {
-				_, _ = io.WriteString(w, s+"\n")
-				_ = http.NewResponseController(w).Flush()
-			}}, arg)
-		})
-		return nil
-	},
-	"stream-wrapped": func(l *Lab, _ context.Context, c *cmd, arg string) error {
-		l.Stream(shouting{c.w}, func(_ context.Context, w http.ResponseWriter) error {
-			_, err := io.WriteString(w, arg)
-			return err
-		})
-		return nil
-	},
-	"stream-elsewhere": func(l *Lab, _ context.Context, _ *cmd, _ string) error {
-		l.Stream(httptest.NewRecorder(), func(context.Context, http.ResponseWriter) error { return nil })
-		return nil
-	},
-	"fetch": func(_ *Lab, ctx context.Context, c *cmd, arg string) error { // fetch NAME VERB
-		name, verb := two(arg)
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://room/?do="+url.QueryEscape(verb), nil)
-		if err != nil {
-			return err
-		}
-		resp, err := (&Stub{wire.Address{Binding: "Lab", Name: name}}).Fetch(r)
-		if err != nil {
+			sort.Strings(lines)
+			c.say(strings.Join(lines, " "))
+			return nil
+		},
+		"header": func(_ *Lab, _ context.Context, c *cmd, arg string) error { // header NAME VALUE; VERB follows with both
+			name, value := two(arg)
+			c.w.Header().Add(name, value)
+			return nil
+		},
+		"header-large": func(_ *Lab, _ context.Context, c *cmd, arg string) error {
+			var n int
+			if _, err := fmt.Sscan(arg, &n); err != nil {
+				return err
+			}
+			c.w.Header().Set("X-Large", string(repeat(n)))
+			return nil
+		},
+		"props-large": func(_ *Lab, ctx context.Context, c *cmd, name string) error {
+			_, err := ServerByName(ctx, "Lab", name, StubOptions{Props: string(repeat(42 << 20))})
 			return c.report(err)
-		}
-		defer resp.Body.Close()
-		b, err := io.ReadAll(resp.Body)
-		if err != nil {
-			return c.report(err)
-		}
-		c.say(fmt.Sprintf("%d %s", resp.StatusCode, bytes.TrimSpace(b)))
-		return nil
-	},
-	"fetch-upgrade": func(_ *Lab, ctx context.Context, c *cmd, arg string) error {
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://room/", nil)
-		if err != nil {
-			return err
-		}
-		r.Header.Set("Upgrade", "websocket")
-		_, err = (&Stub{wire.Address{Binding: "Lab", Name: arg}}).Fetch(r)
-		return c.report(err)
-	},
-	"fetch-and-close": func(_ *Lab, ctx context.Context, c *cmd, arg string) error { // reads one line of the answer
-		name, verb := two(arg)
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://room/?do="+url.QueryEscape(verb), nil)
-		if err != nil {
-			return err
-		}
-		resp, err := (&Stub{wire.Address{Binding: "Lab", Name: name}}).Fetch(r)
-		if err != nil {
-			return err
-		}
-		line, err := bufio.NewReader(resp.Body).ReadString('\n')
-		if err != nil {
-			return err
-		}
-		c.say(fmt.Sprintf("%d %s", resp.StatusCode, strings.TrimSpace(line)))
-		return resp.Body.Close()
-	},
-	"fetch-later": func(l *Lab, ctx context.Context, c *cmd, arg string) error { // says the status, and the body when it is whole
-		name, verb := two(arg)
-		r, err := http.NewRequestWithContext(l.Context(), http.MethodGet, "http://room/?do="+url.QueryEscape(verb), nil)
-		if err != nil {
-			return err
-		}
-		resp, err := (&Stub{wire.Address{Binding: "Lab", Name: name}}).Fetch(r.WithContext(inTurn{l.Context(), ctx}))
-		if err != nil {
-			return err
-		}
-		c.say(fmt.Sprint(resp.StatusCode))
-		l.WaitUntil(func(context.Context) error {
+		},
+		"status": func(_ *Lab, _ context.Context, c *cmd, arg string) error {
+			var code int
+			if _, err := fmt.Sscan(arg, &code); err != nil {
+				return err
+			}
+			c.w.WriteHeader(code)
+			return nil
+		},
+		"body": func(_ *Lab, _ context.Context, c *cmd, _ string) error { // its length and sum
+			h := sha256.New()
+			n, err := io.Copy(h, c.r.Body)
+			if err != nil {
+				return err
+			}
+			c.say(fmt.Sprintf("%d %x", n, h.Sum(nil)))
+			return nil
+		},
+		"mirror": func(_ *Lab, _ context.Context, c *cmd, _ string) error { // each part as it comes
+			return mirror(c.w, c.r.Body)
+		},
+		"write": func(_ *Lab, _ context.Context, c *cmd, arg string) error { // so many bytes
+			var n int
+			if _, err := fmt.Sscan(arg, &n); err != nil {
+				return err
+			}
+			if _, err := c.w.Write(repeat(n)); err != nil {
+				c.say("") // nothing more goes either
+			}
+			return nil
+		},
+		"flush": func(_ *Lab, _ context.Context, c *cmd, arg string) error {
+			c.say(arg)
+			c.w.(http.Flusher).Flush()
+			return nil
+		},
+		"stream": func(l *Lab, _ context.Context, c *cmd, arg string) error { // stream VERB, flushing what it says
+			l.Stream(c.w, func(ctx context.Context, w http.ResponseWriter) error {
+				return l.run(ctx, &cmd{w: w, r: c.r, say: func(s string) {
+					_, _ = io.WriteString(w, s+"\n")
+					_ = http.NewResponseController(w).Flush()
+				}}, arg)
+			})
+			return nil
+		},
+		"stream-wrapped": func(l *Lab, _ context.Context, c *cmd, arg string) error {
+			l.Stream(shouting{c.w}, func(_ context.Context, w http.ResponseWriter) error {
+				_, err := io.WriteString(w, arg)
+				return err
+			})
+			return nil
+		},
+		"stream-elsewhere": func(l *Lab, _ context.Context, _ *cmd, _ string) error {
+			l.Stream(httptest.NewRecorder(), func(context.Context, http.ResponseWriter) error { return nil })
+			return nil
+		},
+		"fetch": func(_ *Lab, ctx context.Context, c *cmd, arg string) error { // fetch NAME VERB
+			name, verb := two(arg)
+			r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://room/?do="+url.QueryEscape(verb), nil)
+			if err != nil {
+				return err
+			}
+			resp, err := (&Stub{wire.Address{Binding: "Lab", Name: name}}).Fetch(r)
+			if err != nil {
+				return c.report(err)
+			}
 			defer resp.Body.Close()
 			b, err := io.ReadAll(resp.Body)
-			l.Broadcast(Text(string(b)))
-			return err
-		})
-		return nil
-	},
-	"ask-later": func(l *Lab, ctx context.Context, c *cmd, arg string) error { // on a goroutine, with the turn's context
-		name, verb := two(arg)
-		begun := make(chan struct{})
-		go func() {
-			close(begun)
-			result, err := Call[string](inTurn{l.Context(), ctx}, &Stub{wire.Address{Binding: "Lab", Name: name}}, "Run", verb)
 			if err != nil {
-				result = outcome(err)
+				return c.report(err)
 			}
-			l.Broadcast(Text(result))
-		}()
-		<-begun
-		return nil
-	},
-	"relay": func(_ *Lab, ctx context.Context, c *cmd, arg string) error { // relay NAME VERB: the body goes there, the answer comes back
-		name, verb := two(arg)
-		r, err := http.NewRequestWithContext(ctx, c.r.Method, "http://room/?do="+url.QueryEscape(verb), c.r.Body)
-		if err != nil {
-			return err
-		}
-		resp, err := (&Stub{wire.Address{Binding: "Lab", Name: name}}).Fetch(r)
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		return mirror(c.w, resp.Body)
-	},
+			c.say(fmt.Sprintf("%d %s", resp.StatusCode, bytes.TrimSpace(b)))
+			return nil
+		},
+		"fetch-upgrade": func(_ *Lab, ctx context.Context, c *cmd, arg string) error {
+			r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://room/", nil)
+			if err != nil {
+				return err
+			}
+			r.Header.Set("Upgrade", "websocket")
+			_, err = (&Stub{wire.Address{Binding: "Lab", Name: arg}}).Fetch(r)
+			return c.report(err)
+		},
+		"fetch-and-close": func(_ *Lab, ctx context.Context, c *cmd, arg string) error { // reads one line of the answer
+			name, verb := two(arg)
+			r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://room/?do="+url.QueryEscape(verb), nil)
+			if err != nil {
+				return err
+			}
+			resp, err := (&Stub{wire.Address{Binding: "Lab", Name: name}}).Fetch(r)
+			if err != nil {
+				return err
+			}
+			line, err := bufio.NewReader(resp.Body).ReadString('\n')
+			if err != nil {
+				return err
+			}
+			c.say(fmt.Sprintf("%d %s", resp.StatusCode, strings.TrimSpace(line)))
+			return resp.Body.Close()
+		},
+		"fetch-later": func(l *Lab, ctx context.Context, c *cmd, arg string) error { // says the status, and the body when it is whole
+			name, verb := two(arg)
+			r, err := http.NewRequestWithContext(l.Context(), http.MethodGet, "http://room/?do="+url.QueryEscape(verb), nil)
+			if err != nil {
+				return err
+			}
+			resp, err := (&Stub{wire.Address{Binding: "Lab", Name: name}}).Fetch(r.WithContext(inTurn{l.Context(), ctx}))
+			if err != nil {
+				return err
+			}
+			c.say(fmt.Sprint(resp.StatusCode))
+			l.WaitUntil(func(context.Context) error {
+				defer resp.Body.Close()
+				b, err := io.ReadAll(resp.Body)
+				l.Broadcast(Text(string(b)))
+				return err
+			})
+			return nil
+		},
+		"ask-later": func(l *Lab, ctx context.Context, c *cmd, arg string) error { // on a goroutine, with the turn's context
+			name, verb := two(arg)
+			begun := make(chan struct{})
+			go func() {
+				close(begun)
+				result, err := Call[string](inTurn{l.Context(), ctx}, &Stub{wire.Address{Binding: "Lab", Name: name}}, "Run", verb)
+				if err != nil {
+					result = outcome(err)
+				}
+				l.Broadcast(Text(result))
+			}()
+			<-begun
+			return nil
+		},
+		"relay": func(_ *Lab, ctx context.Context, c *cmd, arg string) error { // relay NAME VERB: the body goes there, the answer comes back
+			name, verb := two(arg)
+			r, err := http.NewRequestWithContext(ctx, c.r.Method, "http://room/?do="+url.QueryEscape(verb), c.r.Body)
+			if err != nil {
+				return err
+			}
+			resp, err := (&Stub{wire.Address{Binding: "Lab", Name: name}}).Fetch(r)
+			if err != nil {
+				return err
+			}
+			defer resp.Body.Close()
+			return mirror(c.w, resp.Body)
+		},
+	})
 }
 
 // inTurn is a context that lasts longer than the turn whose values it has.
