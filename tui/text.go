@@ -126,14 +126,14 @@ func plural[T int | int64 | uint64](n T, what string) string {
 	return count(n) + " " + what + "s"
 }
 
-// bytesText writes a size in at most six cells, such as 4.2 KB.
+// bytesText writes a size in at most six cells, such as 4.2 kB.
 func bytesText[T int | int64 | uint64](n T) string {
 	f := float64(n)
 	switch {
 	case n < 1000:
 		return fmt.Sprintf("%d B", n)
 	case f < 999.5e3:
-		return digits(f/1e3) + " KB"
+		return digits(f/1e3) + " kB"
 	case f < 999.5e6:
 		return digits(f/1e6) + " MB"
 	}
