@@ -272,6 +272,14 @@ func (e *Emulator) Output(ctx context.Context) {
 	e.settleCode(ctx, fmt.Sprint(e.settleID()))
 }
 
+// AwaitArrival waits, as long as ctx lets it, until the emulator has a request of
+// the client whose address is addr.
+func (e *Emulator) AwaitArrival(ctx context.Context, addr string) {
+	for wait := pollLeast; e.departed(addr) && ctx.Err() == nil; wait = min(2*wait, pollMost) {
+		time.Sleep(wait)
+	}
+}
+
 // AwaitDeparture waits, as long as ctx lets it, until the emulator has noticed
 // that the client whose address is addr went away. Until then a turn for it may
 // still come.

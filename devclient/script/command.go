@@ -68,9 +68,9 @@ the server makes one up. With -fail the server must answer STATUS instead.`,
 		{
 			Name: "http", Usage: []string{"[-X METHOD] [-H K:V] [-d BODY] PATH", "-open NAME [-X METHOD] [-H K:V] [-d BODY] PATH"}, Fails: true, run: (*session).http,
 			Short: "makes a request; the answer's body is stdout",
-			Long: `status and header look at the answer. -open leaves the request open: recv NAME then
-takes the body line by line, and drop NAME ends it. Where the body is a text in $WORK,
--d @FILE sends that.`,
+			Long: `status and header look at the answer. -open leaves the request open, and need not be
+answered yet: recv NAME then takes the body line by line, and drop NAME ends it.
+Where the body is a text in $WORK, -d @FILE sends that.`,
 		},
 		{Name: "status", Usage: []string{"CODE"}, Fails: true, run: (*session).status, Short: "the last answer's status"},
 		{Name: "header", Usage: []string{"NAME PATTERN"}, Fails: true, run: (*session).header, Short: "the last answer has a header that matches a regular expression"},

@@ -45,6 +45,7 @@ type session struct {
 
 	clients  map[string]peer
 	named    []string // clients and streams, as they came
+	awaited  *stream  // the last request, where its answer may still be to come
 	involved []string // rooms that the script named, the last one at the end
 	seen     []inspect.Event
 	lost     uint64
