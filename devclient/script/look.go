@@ -253,7 +253,7 @@ func (s *session) events(_ bool, args []string) error {
 	s.collect()
 	out := s.ts.Stdout()
 	for _, e := range s.seen {
-		if inspect.Of(e).Room == room {
+		if _, speed := e.(*inspect.FirstAnswer); !speed && inspect.Of(e).Room == room {
 			_, _ = fmt.Fprintln(out, line(e))
 		}
 	}
