@@ -298,7 +298,7 @@ func (r *room) sleep(m *wire.Sleep) {
 	in := r.inst
 	r.touch(false)
 	at := r.em.clock.Now().Add(time.Duration(m.After))
-	in.sleeps[m.ID] = sleep{turn: m.Turn, entry: r.em.clock.At(at, clock.Timer, r.name, func() {
+	in.sleeps[m.ID] = sleep{turn: m.Turn, entry: r.em.clock.At(at, clock.Sleep, r.name, func() {
 		r.do(func() {
 			if _, waits := in.sleeps[m.ID]; r.inst != in || !waits {
 				return

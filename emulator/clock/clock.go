@@ -2,7 +2,8 @@
 // clock that stands still until it is advanced.
 //
 // What falls due runs one at a time, on the clock's own goroutine or on that of
-// Advance, ordered by time, then kind, then room, then the order of setting.
+// Advance, ordered by time, then kind, then room, then the order of setting. A room's
+// timers run before what sleeps in it.
 package clock
 
 import (
@@ -17,10 +18,19 @@ type Kind int
 
 // The kinds, in the order in which they run.
 const (
-	Timer Kind = iota // AfterFunc and Sleep
+	Timer Kind = iota // AfterFunc
+	Sleep             // as Timer, but behind those of its room: background work may set it sooner or later
 	Alarm
 	Idle // hibernation and eviction
 )
+
+// rank is the kind's place among those of all rooms.
+func (k Kind) rank() Kind {
+	if k == Sleep {
+		return Timer
+	}
+	return k
+}
 
 // Clock is safe for use by many goroutines.
 type Clock struct {
@@ -243,11 +253,14 @@ func (h entries) Less(i, j int) bool {
 	if !a.at.Equal(b.at) {
 		return a.at.Before(b.at)
 	}
-	if a.kind != b.kind {
-		return a.kind < b.kind
+	if ka, kb := a.kind.rank(), b.kind.rank(); ka != kb {
+		return ka < kb
 	}
 	if r := strings.Compare(a.room, b.room); r != 0 {
 		return r < 0
+	}
+	if a.kind != b.kind {
+		return a.kind < b.kind
 	}
 	return a.seq < b.seq
 }

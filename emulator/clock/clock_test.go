@@ -18,6 +18,7 @@ func TestManualClockRunsWhatFallsDueInOrder(t *testing.T) {
 		return func() { got = append(got, fmt.Sprintf("%s@%s", s, c.Now().Sub(start))) }
 	}
 	c.At(start.Add(2*time.Second), Idle, "a/1", note("idle"))
+	c.At(start.Add(2*time.Second), Sleep, "a/1", note("sleep a"))
 	c.At(start.Add(2*time.Second), Timer, "b/1", note("timer b"))
 	c.At(start.Add(2*time.Second), Timer, "a/1", note("timer a"))
 	c.At(start.Add(2*time.Second), Alarm, "a/1", note("alarm"))
@@ -32,7 +33,7 @@ func TestManualClockRunsWhatFallsDueInOrder(t *testing.T) {
 	}
 	settled := 0
 	c.Advance(3*time.Second, nil, func() error { settled++; return nil })
-	want := []string{"first@1s", "set by first@1.5s", "timer a@2s", "timer b@2s", "alarm@2s", "idle@2s"}
+	want := []string{"first@1s", "set by first@1.5s", "timer a@2s", "sleep a@2s", "timer b@2s", "alarm@2s", "idle@2s"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}
