@@ -64,7 +64,7 @@ func explain(root *cobra.Command, err error) string {
 	if !unknown || !cut {
 		return err.Error()
 	}
-	root.SuggestionsMinimumDistance = max(min(len(name)/3, 2), 1)
+	root.SuggestionsMinimumDistance = max(min(len(name)-1, 2), 1)
 	text := fmt.Sprintf("there is no command %q; ", name)
 	alike := root.SuggestionsFor(name)
 	slices.Sort(alike)

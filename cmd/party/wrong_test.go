@@ -69,7 +69,7 @@ func TestDevCalledWrongly(t *testing.T) {
 		{[]string{"dev", "--hibernate-after", "0s", dir}, "--hibernate-after"},
 		{[]string{"dev", "--hibernate-after", "soon", dir}, "--hibernate-after"},
 		{[]string{"dev", "--evict-after", "-1s", dir}, "--evict-after"},
-		{[]string{"dev", dir, dir}, "at most 1"},
+		{[]string{"dev", dir, dir}, "party dev [DIR]"},
 		{[]string{"dve", dir}, "dev"},
 		{[]string{"version", "1"}, "version"},
 	} {
