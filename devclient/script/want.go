@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -45,7 +46,48 @@ func decode(b []byte) (v any, err error) {
 	if err = d.Decode(&v); err == nil && d.More() {
 		err = fmt.Errorf("there is more behind it")
 	}
-	return v, err
+	return plain(v), err
+}
+
+// plain writes equal numbers in one way, so that 1, 1.0 and 1e0 are the same, as
+// they are to a JSON parser. No digit is lost.
+func plain(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		return plainNumber(v)
+	case []any:
+		for i := range v {
+			v[i] = plain(v[i])
+		}
+	case map[string]any:
+		for k := range v {
+			v[k] = plain(v[k])
+		}
+	}
+	return v
+}
+
+func plainNumber(n json.Number) json.Number {
+	text, minus := strings.CutPrefix(strings.ToLower(string(n)), "-")
+	text, exponent, _ := strings.Cut(text, "e")
+	whole, fraction, _ := strings.Cut(text, ".")
+	digits := strings.TrimLeft(whole+fraction, "0")
+	if digits == "" {
+		return "0"
+	}
+	e := 0
+	if exponent != "" {
+		var err error
+		if e, err = strconv.Atoi(exponent); err != nil {
+			return n // too large to count
+		}
+	}
+	short := strings.TrimRight(digits, "0")
+	e += len(digits) - len(short) - len(fraction)
+	if minus {
+		short = "-" + short
+	}
+	return json.Number(fmt.Sprintf("%se%d", short, e))
 }
 
 func (w want) accepts(binary bool, data []byte) bool {
