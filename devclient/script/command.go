@@ -35,7 +35,7 @@ func init() {
 			Long: `Without DIR it is the script's own .go files, or, where there are none, the package
 in the folder where party test runs. FLAGS are those of party dev that make sense
 here: --hibernate-after, --evict-after, --env-file, --on-reload, --state, --host,
---port, --race, --debug.`,
+--port, --race, --debug, --loader=process.`,
 		},
 		{Name: "shutdown", Usage: []string{""}, run: (*session).shutdown, Short: "stops the server in order; its state is there for the next start"},
 		{Name: "restart", Usage: []string{""}, run: (*session).restart, Short: "shutdown, then start with the same program"},

@@ -65,8 +65,12 @@ func (s *session) start(neg bool, args []string) error {
 	set.IntVar(&f.port, "port", 0, "")
 	set.BoolVar(&f.kind.Race, "race", false, "")
 	set.BoolVar(&f.kind.Debug, "debug", false, "")
+	loader := set.String("loader", "process", "")
 	if err := set.Parse(args); err != nil {
 		return s.misuse("%v", err)
+	}
+	if *loader != "process" {
+		return fmt.Errorf("--loader %s: a script's server runs in a process of its own, which can crash; use process, or leave it out", *loader)
 	}
 	if f.onReload != "keep" && f.onReload != "disconnect" {
 		return fmt.Errorf("--on-reload %s: use keep or disconnect", f.onReload)
