@@ -47,6 +47,18 @@ func TestReloadKeepsConnections(t *testing.T) {
 	}
 }
 
+// A build may take long: what counts is that somebody asks soon after it.
+func TestTheFirstAnswerOfNewCodeIsTold(t *testing.T) {
+	conform(t, func(t *testing.T, h *harness) {
+		c := h.dial("lab/a", id("one"))
+		h.reload(emulator.ReloadOptions{Since: time.Now().Add(-time.Minute)})
+		c.ask("me")
+		if e := await[*inspect.FirstAnswer](h, nil); e.Generation != 2 || e.Room != "lab/a" || e.Total < time.Minute {
+			t.Errorf("the first answer: %+v", e)
+		}
+	})
+}
+
 func TestReloadDeliversWhatWaitsOnceAndInOrder(t *testing.T) {
 	conform(t, func(t *testing.T, h *harness) {
 		doors := newDoors(t)
