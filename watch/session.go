@@ -46,6 +46,7 @@ type Session struct {
 	inputs  *inputs
 	scanner *scanner
 	tried   snapshot // what was built last, also where that failed
+	ended   bool     // that build was ended before it came to anything
 	running snapshot // what serves
 	path    string   // its program
 
@@ -158,7 +159,8 @@ func (s *Session) interrupt() {
 }
 
 // reload builds and swaps. The caller holds busy.
-func (s *Session) reload(ctx context.Context, since time.Time, asked bool) error {
+func (s *Session) reload(ctx context.Context, since time.Time, asked bool) (err error) {
+	defer func() { s.ended = err != nil && ctx.Err() != nil }()
 	env, err := s.environment()
 	if err != nil {
 		s.events.Publish(&inspect.ReloadFailed{Header: s.serving(), Reason: err.Error()})
@@ -247,8 +249,8 @@ func (s *Session) build(ctx context.Context, asked bool) (path string, content s
 		return "", nil, err
 	}
 	s.builder.direct.drop()
-	s.builder.direct = nil             // it is to be prepared anew
-	content = s.scanner.scan(s.inputs) // of what it imports now
+	s.builder.direct = nil                              // it is to be prepared anew
+	content = s.scanner.built(s.inputs, content, began) // of what it imports now
 	s.try(content)
 	done(path, "go build")
 	return path, content, nil
@@ -302,7 +304,7 @@ func (s *Session) buildFirst(ctx context.Context) (path string, content snapshot
 	if l.err == nil {
 		s.inputs = newInputs(l.all, s.builder.work)
 	}
-	content = s.scanner.scan(s.inputs)
+	content = s.scanner.built(s.inputs, nil, began)
 	s.try(content)
 	s.events.Publish(&inspect.BuildDone{How: "go build", Took: time.Since(began)})
 	s.keep(path, content)

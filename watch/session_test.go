@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -266,6 +267,57 @@ func TestAChangeDuringABuildEndsIt(t *testing.T) {
 	await[*inspect.Swapped](w, nil)
 	if got := w.get(); got != "three" || w.config.Emulator.Generation() != 2 {
 		t.Errorf("got %q, generation %d", got, w.config.Emulator.Generation())
+	}
+}
+
+// A build that ends early for files that turn out to be as they were has still to
+// be made.
+func TestABuildThatWasEndedBeginsAgain(t *testing.T) {
+	w := start(t, outside(t, map[string]string{"main.go": answering("", `"one"`)}))
+	write(t, w.dir, map[string]string{"main.go": answering("strings", `strings.ToLower("TWO")`)})
+	await[*inspect.BuildStarted](w, nil)
+	w.interrupt()
+	await[*inspect.BuildCanceled](w, nil)
+	w.Session.mu.Lock()
+	watcher := w.watcher
+	w.Session.mu.Unlock()
+	watcher.look()
+	await[*inspect.Swapped](w, nil)
+	if got := w.get(); got != "two" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// Whoever saves while the go command is asked what a build was made of has saved
+// behind what was compiled.
+func TestAChangeBehindTheCompilerIsBuilt(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("puts a shell script in the place of the go command")
+	}
+	dir := outside(t, map[string]string{"server.go": answering("", `"one"`)})
+	w := start(t, dir)
+	w.settled()
+
+	command, err := exec.LookPath("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin, late := t.TempDir(), filepath.Join(t.TempDir(), "late")
+	script := fmt.Sprintf("#!/bin/sh\nif [ \"$1\" = list ] && [ -e '%s' ]; then mv '%s' '%s'; fi\nexec '%s' \"$@\"\n",
+		late, late, filepath.Join(dir, "server.go"), command)
+	if err := os.WriteFile(filepath.Join(bin, "go"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	if err := os.WriteFile(late, []byte(answering("strings", `strings.ToLower("LATE")`)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, map[string]string{"server.go": answering("strings", `strings.ToUpper("two")`)})
+	for {
+		await[*inspect.Swapped](w, nil)
+		if w.get() == "late" {
+			return
+		}
 	}
 }
 

@@ -76,6 +76,22 @@ func (s *scanner) scan(in *inputs) snapshot {
 	return snap
 }
 
+// built takes the snapshot of in that a build was made of which began at a time,
+// when before had been looked at. Files may have changed behind the compiler's
+// back: those in before count as they were then, and of the others those that
+// are younger than the build are left out, so that they are built again.
+func (s *scanner) built(in *inputs, before snapshot, began time.Time) snapshot {
+	snap := s.scan(in)
+	for path := range snap {
+		if h, known := before[path]; known {
+			snap[path] = h
+		} else if s.stamps[path].mod.After(began) {
+			delete(snap, path)
+		}
+	}
+	return snap
+}
+
 func (s *scanner) hash(path string) (uint64, bool) {
 	info, err := os.Stat(path)
 	if err != nil || !info.Mode().IsRegular() {

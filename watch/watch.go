@@ -114,6 +114,9 @@ func (s *Session) changed(ctx context.Context, since time.Time) {
 	defer s.rewatch()
 	content := s.scanner.scan(s.inputs)
 	paths := content.diff(s.tried)
+	if len(paths) == 0 && s.ended {
+		paths = content.diff(s.running)
+	}
 	env, err := s.environment()
 	envChanged := err != nil || !maps.Equal(env, s.env)
 	if len(paths) == 0 && !envChanged {
