@@ -55,7 +55,9 @@ func (c *Connection) Send(m Message) error { return c.conn.Send(!m.IsText(), m.D
 
 // Close starts the close handshake; OnClose runs when the client has answered.
 // Code is 1000 or 3000 to 4999 for most uses; 0 sends none, which clients see
-// as 1005. The reason has at most 123 bytes. Closing twice does nothing.
+// as 1005. The reason is UTF-8 of at most 123 bytes, and empty where the code is
+// 0. A code or reason that the protocol does not allow is an error, and the
+// connection stays open. Closing twice does nothing.
 func (c *Connection) Close(code int, reason string) error { return c.conn.Close(code, reason) }
 
 // State decodes the connection's state into v, a pointer, and leaves v alone

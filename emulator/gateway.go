@@ -376,8 +376,16 @@ func (e *Emulator) connect(w http.ResponseWriter, r *http.Request, to wire.Addre
 		http.Error(w, failure.Text, failure.Status())
 		return nil
 	}
+	e.openWebSocket(w, r, rm, c, failure)
+	return nil
+}
+
+// openWebSocket answers the handshake of a client that its room has decided about, and
+// gives the room the socket. A failure of the hooks is told over the WebSocket,
+// which then ends.
+func (e *Emulator) openWebSocket(w http.ResponseWriter, r *http.Request, rm *room, c *connection, failure *wire.Failure) {
 	head := http.Header{}
-	if p := e.subprotocol(to.Binding, r); p != "" {
+	if p := e.subprotocol(rm.address.Binding, r); p != "" {
 		head.Set("Sec-WebSocket-Protocol", p)
 	}
 	ws, err := upgrader.Upgrade(w, r, head)
@@ -385,7 +393,7 @@ func (e *Emulator) connect(w http.ResponseWriter, r *http.Request, to wire.Addre
 		if failure == nil {
 			rm.post(lastOf(c, io.ErrUnexpectedEOF))
 		}
-		return nil
+		return
 	}
 	s, ok := ws.NetConn().(*socket)
 	if !ok {
@@ -394,12 +402,11 @@ func (e *Emulator) connect(w http.ResponseWriter, r *http.Request, to wire.Addre
 	s.upgraded()
 	if failure != nil {
 		e.sendError(ws, s, failure)
-		return nil
+		return
 	}
 	if !rm.post(attach{c, ws, s}) {
 		_ = s.Close() // the room was reset and forgotten in between
 	}
-	return nil
 }
 
 // refuse forgets a connection that was not let in.

@@ -204,7 +204,7 @@ func (r *room) ended(m *wire.Done) {
 	r.turnDone(m)
 }
 
-// wrote notes that the turn has written.
+// wroteNow notes that the turn has written.
 func (r *room) wroteNow() { r.inst.gate.wrote = true }
 
 // store does a storage operation.
