@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"go/build"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -279,6 +280,18 @@ func (b *Builder) next() string {
 	return path
 }
 
+// restore makes the directory for what is built where somebody has removed it,
+// and reports whether that was so: all that was kept there is gone.
+func (b *Builder) restore() (bool, error) {
+	if _, err := os.Stat(b.out); !errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	b.direct.drop()
+	b.direct = nil
+	b.setFlags()
+	return true, os.MkdirAll(b.out, 0o755)
+}
+
 // Build builds the package and returns the program's path. The earlier ones
 // stay until Close.
 func (b *Builder) Build(ctx context.Context) (string, error) {
@@ -319,20 +332,13 @@ var position = regexp.MustCompile(`(?m)^((?:\.{0,2}/)?[^\s:#][^\s:]*\.go)(:\d+)`
 // readable makes the names of files in what a compiler said in dir relative to
 // where the person is, so that terminals can open them.
 func readable(out, dir string) string {
-	wd, err := os.Getwd()
-	if err != nil {
-		return strings.TrimSpace(out)
-	}
 	out = position.ReplaceAllStringFunc(out, func(s string) string {
 		m := position.FindStringSubmatch(s)
 		file := m[1]
 		if !filepath.IsAbs(file) {
 			file = filepath.Join(dir, file)
 		}
-		if rel, err := filepath.Rel(wd, file); err == nil && len(rel) < len(file) {
-			file = rel
-		}
-		return file + m[2]
+		return near(file) + m[2]
 	})
 	var lines []string
 	for line := range strings.Lines(out) {
@@ -366,4 +372,14 @@ func removeStale(scratch string) error {
 		}
 	}
 	return nil
+}
+
+// near is a path as seen from where the person is, if that is shorter.
+func near(path string) string {
+	if wd, err := os.Getwd(); err == nil {
+		if rel, err := filepath.Rel(wd, path); err == nil && len(rel) < len(path) {
+			return rel
+		}
+	}
+	return path
 }

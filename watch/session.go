@@ -45,10 +45,11 @@ type Session struct {
 	// Of whoever holds busy.
 	inputs  *inputs
 	scanner *scanner
-	tried   snapshot // what was built last, also where that failed
-	ended   bool     // that build was ended before it came to anything
-	running snapshot // what serves
-	path    string   // its program
+	tried   snapshot        // what was built last, also where that failed
+	ended   bool            // that build was ended before it came to anything
+	running snapshot        // what serves
+	path    string          // its program
+	warned  map[string]bool // methods that were said to be no hooks
 
 	linkerMissing string // where a linker that reads ahead is to be; "": nowhere
 	env           map[string]string
@@ -117,6 +118,7 @@ func (s *Session) Start(ctx context.Context) error {
 		return err
 	}
 	s.running, s.path, s.env = content, path, env
+	s.warn()
 	s.prepare(false)
 	return nil
 }
@@ -188,6 +190,7 @@ func (s *Session) reload(ctx context.Context, since time.Time, asked bool) (err 
 		return err
 	}
 	s.running, s.path, s.env = content, path, env
+	s.warn()
 	if d := s.builder.direct; d != nil {
 		d.readAhead(s.builder)
 	}
@@ -203,6 +206,11 @@ func (s *Session) serving() inspect.Header {
 // build returns a program made of what the files hold now.
 func (s *Session) build(ctx context.Context, asked bool) (path string, content snapshot, err error) {
 	s.unprepare()
+	if gone, err := s.builder.restore(); err != nil {
+		return "", nil, err
+	} else if gone {
+		s.kept = nil
+	}
 	if len(s.inputs.packages) == 0 {
 		return s.buildFirst(ctx)
 	}

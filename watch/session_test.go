@@ -403,3 +403,15 @@ func TestDirectoriesToWatch(t *testing.T) {
 		t.Errorf("built from: %q\nwant %q", files, wantFiles)
 	}
 }
+
+func TestBuildsGoOnWhereTheirDirectoryIsRemoved(t *testing.T) {
+	dir := outside(t, map[string]string{"main.go": answering("", `"one"`)})
+	w := start(t, dir)
+	for _, word := range []string{"two", "three"} {
+		w.settled()
+		if err := os.RemoveAll(filepath.Join(dir, ".party")); err != nil {
+			t.Fatal(err)
+		}
+		w.answers(word, map[string]string{"main.go": answering("", strconv.Quote(word))})
+	}
+}

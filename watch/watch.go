@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -159,14 +158,9 @@ func isEmpty(path string) bool {
 const shownMost = 5
 
 // shown names files as a person would.
-func shown(paths []string) []string {
-	wd, err := os.Getwd()
-	var names []string
+func shown(paths []string) (names []string) {
 	for _, path := range paths[:min(len(paths), shownMost)] {
-		if rel, rerr := filepath.Rel(wd, path); err == nil && rerr == nil && len(rel) < len(path) {
-			path = rel
-		}
-		names = append(names, path)
+		names = append(names, near(path))
 	}
 	return names
 }
