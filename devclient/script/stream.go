@@ -113,6 +113,7 @@ func (st *stream) run(req *request) {
 		return
 	}
 	defer resp.Body.Close()
+	defer context.AfterFunc(req.Context(), func() { _ = resp.Body.Close() })() // a WebSocket does not heed it
 	st.answer = answer{resp.StatusCode, resp.Header}
 	close(st.headed)
 	for buf := make([]byte, 32<<10); err == nil; {
