@@ -1,3 +1,5 @@
+//go:build !partyplugin && !js
+
 package party
 
 import (
