@@ -242,8 +242,11 @@ func (h *harness) eventually(done func() bool, why ...func() string) {
 func (h *harness) eventuallyAsleep(room string, after time.Duration) {
 	h.t.Helper()
 	for range 2000 {
+		if err := h.Settled(h.t.Context()); err != nil { // or the room is evicted before the guest's messages arrive
+			h.t.Fatal(err)
+		}
 		h.advance(idleSpan)
-		h.verb("awake/other", "echo x") // lets the guest's messages arrive
+		h.verb("awake/other", "echo x")
 		if found := events(h, in[*inspect.RoomHibernated](room)); len(found) > 0 {
 			if at(found[0]) < after+idleSpan {
 				h.t.Errorf("hibernated at %s, %s after what kept it awake", at(found[0]), at(found[0])-after)
@@ -251,7 +254,7 @@ func (h *harness) eventuallyAsleep(room string, after time.Duration) {
 			return
 		}
 	}
-	h.t.Fatalf("%s does not hibernate", room)
+	h.t.Fatalf("%s does not hibernate: %v", room, h.Hibernate(h.t.Context(), room, false))
 }
 
 func TestBackgroundWorkKeepsARoomWithConnectionsAwake(t *testing.T) {
