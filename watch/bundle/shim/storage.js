@@ -162,9 +162,28 @@ export class Database {
   // rows are those of a query, for a test: whole numbers as text, bytes in hex.
   rows(query) {
     query = query.trim().replace(/;$/, "");
-    const columns = this.#storage.sql.exec(query).columnNames.map((_, i) => `c${i}`);
+    const columns = this.#looked(query).map((_, i) => `c${i}`);
     const values = columns.map(c => `CASE typeof(${c}) WHEN 'integer' THEN CAST(${c} AS TEXT) WHEN 'blob' THEN lower(hex(${c})) ELSE ${c} END`);
     return [...this.#storage.sql.exec(`WITH rows(${columns}) AS (${query}) SELECT ${values} FROM rows`).raw()];
+  }
+
+  // looked returns the columns of a query. One that writes is undone and refused.
+  #looked(query) {
+    let columns, writes;
+    const undo = new Error("undone");
+    try {
+      this.#storage.transactionSync(() => {
+        const cursor = this.#storage.sql.exec(query);
+        columns = cursor.columnNames;
+        cursor.toArray();
+        writes = cursor.rowsWritten > 0;
+        throw undo;
+      });
+    } catch (e) {
+      if (e !== undo) throw e;
+    }
+    if (writes) throw new Error("this query writes, and a script only looks: let the server write, as when it gets a message");
+    return columns;
   }
 
   closeCursor = number => { this.#cursors.delete(number); };
