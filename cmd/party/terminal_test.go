@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -245,7 +246,14 @@ func (c *terminal) ended() {
 	select {
 	case <-c.exited:
 	case <-time.After(patience):
-		c.t.Fatal("party does not end")
+		_ = c.cmd.Process.Signal(syscall.SIGQUIT) // shows what it waits for
+		select {
+		case <-c.exited:
+		case <-time.After(patience):
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.t.Fatalf("party does not end:\n%s", ansi.Strip(string(c.output)))
 	}
 	c.restored()
 }
