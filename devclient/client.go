@@ -282,6 +282,8 @@ func (c *Client) read() {
 	}
 }
 
+// add keeps what came. After the connection's end nothing comes, and whoever has
+// taken that off must not wait for more.
 func (c *Client) add(e Event) {
 	if c.heard != nil {
 		c.heard(e)
@@ -289,6 +291,7 @@ func (c *Client) add(e Event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.events = append(c.events, e)
+	c.ended = e.Closed != nil
 	close(c.more)
 	c.more = make(chan struct{})
 }
@@ -303,9 +306,6 @@ func (c *Client) end(err error) {
 		}
 	}
 	c.add(Event{Closed: over, Message: Message{At: time.Now()}})
-	c.mu.Lock()
-	c.ended = true
-	c.mu.Unlock()
 	close(c.done)
 }
 
