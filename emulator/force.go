@@ -29,12 +29,12 @@ const hibernateWait = 100 * time.Millisecond
 // Hibernate drops a room's memory and keeps its connections. It refuses, with
 // the reasons, a room that could not hibernate by itself and that does not come
 // to rest in a moment, unless forced. A room already asleep is fine.
-func (e *Emulator) Hibernate(ctx context.Context, name string, force bool) error {
+func (e *Emulator) Hibernate(ctx context.Context, name string, force bool) (err error) {
 	patience, cancel := context.WithTimeout(ctx, hibernateWait)
 	defer cancel()
-	for wait := pollLeast; ; wait = min(2*wait, pollMost) {
+	poll(patience, func() bool {
 		var why []string
-		err := e.force(ctx, name, func(r *room) error {
+		err = e.force(ctx, name, func(r *room) error {
 			if r.inst == nil {
 				return nil
 			}
@@ -44,11 +44,9 @@ func (e *Emulator) Hibernate(ctx context.Context, name string, force bool) error
 			r.hibernate(true)
 			return nil
 		})
-		if err == nil || len(why) == 0 || patience.Err() != nil {
-			return err
-		}
-		time.Sleep(wait)
-	}
+		return err == nil || len(why) == 0
+	})
+	return err
 }
 
 // Evict drops a room's memory as the platform would: connections of classes

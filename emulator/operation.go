@@ -15,9 +15,11 @@ import (
 // handle takes one message of a generation's guest. It never waits. Rooms that
 // got something are added to b, which the caller drains.
 func (e *Emulator) handle(g *generation, m wire.Message, b *batch) {
-	if op, ok := m.(wire.Operation); ok && op.Of() != 0 {
-		e.operate(op.Of(), m, b) // goes on in room.operate
-		return
+	if op, ok := m.(wire.Operation); ok {
+		if instance := op.Of(); instance != 0 {
+			e.operate(instance, m, b) // goes on in room.operate
+			return
+		}
 	}
 	switch m := m.(type) {
 

@@ -272,21 +272,25 @@ func (e *Emulator) Output(ctx context.Context) {
 	e.settleCode(ctx, fmt.Sprint(e.settleID()))
 }
 
+// poll looks whether something is done until it is, at least once and as long as
+// ctx lets it, where nothing tells.
+func poll(ctx context.Context, done func() bool) {
+	for wait := pollLeast; !done() && ctx.Err() == nil; wait = min(2*wait, pollMost) {
+		time.Sleep(wait)
+	}
+}
+
 // AwaitArrival waits, as long as ctx lets it, until the emulator has a request of
 // the client whose address is addr.
 func (e *Emulator) AwaitArrival(ctx context.Context, addr string) {
-	for wait := pollLeast; e.departed(addr) && ctx.Err() == nil; wait = min(2*wait, pollMost) {
-		time.Sleep(wait)
-	}
+	poll(ctx, func() bool { return !e.departed(addr) })
 }
 
 // AwaitDeparture waits, as long as ctx lets it, until the emulator has noticed
 // that the client whose address is addr went away. Until then a turn for it may
 // still come.
 func (e *Emulator) AwaitDeparture(ctx context.Context, addr string) {
-	for wait := pollLeast; !e.departed(addr) && ctx.Err() == nil; wait = min(2*wait, pollMost) {
-		time.Sleep(wait)
-	}
+	poll(ctx, func() bool { return e.departed(addr) })
 }
 
 func (e *Emulator) departed(addr string) bool {
