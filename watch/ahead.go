@@ -41,21 +41,15 @@ func (d *direct) readAhead(b *Builder) {
 		main: filepath.Join(d.out, fmt.Sprintf("main%d.a", d.count)), path: filepath.Join(d.out, fmt.Sprintf("ahead%d", d.count)),
 		done: make(chan struct{}),
 	}
-	cfg := a.path + ".cfg"
-	if os.WriteFile(cfg, d.importcfg(map[string]string{d.mainPath(): a.main}, d.linkTail), 0o644) != nil {
+	args, cfg, err := d.linking(a.path, map[string]string{d.mainPath(): a.main})
+	if err != nil {
 		return
 	}
-	args := with(with(d.link, "-o", a.path), "-importcfg", cfg)
-	args[len(args)-1] = a.main
 	a.cmd = exec.Command(b.linker, args[1:]...)
-	a.cmd.Dir, a.cmd.Env = d.linkDir, append(slices.Clone(d.env), earlyVariable+"=1")
-	if d.linkDir == "." {
-		a.cmd.Dir = b.dir
-	}
+	a.cmd.Dir, a.cmd.Env = b.in(d.linkDir), append(slices.Clone(d.env), earlyVariable+"=1")
 	a.cmd.Stdout, a.cmd.Stderr = &a.said, &a.said
 	a.kill = apart(a.cmd)
 	a.cmd.Cancel, a.cmd.WaitDelay = nil, 0 // there is no context
-	var err error
 	if a.stdin, err = a.cmd.StdinPipe(); err == nil {
 		err = a.cmd.Start()
 	}

@@ -166,8 +166,7 @@ func (b *Builder) quicken() {
 
 // warm builds everything so that quick builds find it, and makes a note of it.
 func (b *Builder) warm(ctx context.Context) error {
-	w := *b
-	w.gentle = true
+	w := b.gently()
 	w.quicken()
 	path := filepath.Join(b.out, "warm")
 	defer os.Remove(path)
@@ -178,6 +177,13 @@ func (b *Builder) warm(ctx context.Context) error {
 		return err
 	}
 	return os.WriteFile(b.marker, nil, 0o644)
+}
+
+// gently is a copy of the builder whose commands give way to whatever else runs.
+func (b *Builder) gently() *Builder {
+	g := *b
+	g.gentle = true
+	return &g
 }
 
 // useC gives C to code that needs it, and reports whether that is a change.
@@ -200,6 +206,14 @@ func (b *Builder) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd.Dir = b.dir
 	cmd.Env = append(cmd.Environ(), b.env...)
 	return cmd
+}
+
+// in is a directory as the go command names it to one that runs in the package's.
+func (b *Builder) in(dir string) string {
+	if dir == "." {
+		return b.dir
+	}
+	return dir
 }
 
 // splitFlags splits GOFLAGS as the go command does: a field that begins with a

@@ -61,9 +61,7 @@ func (b *Builder) prepare(ctx context.Context) (*direct, error) {
 	if !b.plain {
 		return nil, nil
 	}
-	gentle := *b
-	gentle.gentle = true
-	b = &gentle
+	b = b.gently()
 	all, err := b.list(ctx, false)
 	if err != nil {
 		return nil, err
@@ -426,19 +424,25 @@ func (d *direct) compile(ctx context.Context, b *Builder, u *unit, archive strin
 	return d.run(ctx, b, u.cwd, args)
 }
 
+// linking is the linker's command that makes a program of the archives as built
+// replaces them. What it reads them from, cfg, is to be removed afterwards.
+func (d *direct) linking(path string, built map[string]string) (args []string, cfg string, err error) {
+	cfg = path + ".cfg"
+	args = with(with(d.link, "-o", path), "-importcfg", cfg)
+	args[len(args)-1] = d.archives[d.mainPath()]
+	if archive, ok := built[d.mainPath()]; ok {
+		args[len(args)-1] = archive
+	}
+	return args, cfg, os.WriteFile(cfg, d.importcfg(built, d.linkTail), 0o644)
+}
+
 func (d *direct) linkTo(ctx context.Context, b *Builder, path string, built map[string]string) error {
-	cfg := path + ".cfg"
-	if err := os.WriteFile(cfg, d.importcfg(built, d.linkTail), 0o644); err != nil {
+	args, cfg, err := d.linking(path, built)
+	if err != nil {
 		return err
 	}
 	defer os.Remove(cfg)
-	args := with(with(d.link, "-o", path), "-importcfg", cfg)
-	archive := d.archives[d.mainPath()]
-	if a, ok := built[d.mainPath()]; ok {
-		archive = a
-	}
-	args[len(args)-1] = archive
-	err := d.run(ctx, b, d.linkDir, args)
+	err = d.run(ctx, b, d.linkDir, args)
 	var failed *BuildError
 	if errors.As(err, &failed) {
 		return errIndirect // the go command says it better, if it fails there too
@@ -464,10 +468,7 @@ func (d *direct) importcfg(built map[string]string, tail []string) []byte {
 
 func (d *direct) run(ctx context.Context, b *Builder, dir string, args []string) error {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Dir, cmd.Env = dir, d.env
-	if dir == "." {
-		cmd.Dir = b.dir
-	}
+	cmd.Dir, cmd.Env = b.in(dir), d.env
 	err := b.run(ctx, cmd)
 	var failed *BuildError
 	if errors.As(err, &failed) && len(failed.Errors()) == 0 || errors.As(err, &failed) && strings.Contains(failed.Output, "could not import") {

@@ -181,7 +181,7 @@ func (b *Builder) tryLinker(ctx context.Context, path string) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	replace := map[string]string{}
+	changed := map[string]string{}
 	for file, changes := range edits {
 		from := filepath.Join(root, "src", "cmd", "link", "internal", filepath.FromSlash(file))
 		source, err := os.ReadFile(from)
@@ -195,24 +195,15 @@ func (b *Builder) tryLinker(ctx context.Context, path string) error {
 			}
 			text = strings.Replace(text, c[0], c[1], 1)
 		}
-		to := filepath.Join(dir, filepath.Base(file))
-		if err := os.WriteFile(to, []byte(text), 0o644); err != nil {
-			return err
-		}
-		replace[from] = to
+		changed[from] = text
 	}
-	overlay, err := json.Marshal(map[string]map[string]string{"Replace": replace})
+	flag, err := overlay(dir, changed)
 	if err != nil {
 		return err
 	}
-	list := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(list, overlay, 0o644); err != nil {
-		return err
-	}
 	built := filepath.Join(dir, "link")
-	gentle := *b
-	gentle.gentle = true
-	cmd := gentle.command(ctx, "build", "-trimpath", "-overlay", list, "-o", built, "cmd/link")
+	gentle := b.gently()
+	cmd := gentle.command(ctx, "build", "-trimpath", flag, "-o", built, "cmd/link")
 	cmd.Env = append(cmd.Env, "GOFLAGS=", "CGO_ENABLED=0", "GOOS=", "GOARCH=")
 	if err := gentle.run(ctx, cmd); err != nil {
 		return err

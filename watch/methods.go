@@ -3,6 +3,7 @@ package watch
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -61,26 +62,27 @@ func writeMethods(dir string, all []*listed, names map[string]bool) (flag string
 	}
 	var b strings.Builder
 	b.WriteString("package party\n\nimport \"reflect\"\n\nfunc methodByName(v reflect.Value, name string) reflect.Value {\n\tswitch name {\n")
-	for _, name := range sortedNames(names) {
+	for _, name := range slices.Sorted(maps.Keys(names)) {
 		fmt.Fprintf(&b, "\tcase %[1]q:\n\t\treturn v.MethodByName(%[1]q)\n", name)
 	}
 	b.WriteString("\t}\n\treturn reflect.Value{}\n}\n\nfunc callable(any) []string { return nil }\n")
-	file, list := filepath.Join(dir, methodsFile), filepath.Join(dir, "overlay.json")
-	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {replaced: file}})
+	return overlay(dir, map[string]string{replaced: b.String()})
+}
+
+// overlay writes into dir what the go command is to read instead of files, and
+// returns the flag that says so. No two of the files may have the same name.
+func overlay(dir string, texts map[string]string) (flag string, err error) {
+	replace := map[string]string{}
+	for file, text := range texts {
+		replace[file] = filepath.Join(dir, filepath.Base(file))
+		if err := os.WriteFile(replace[file], []byte(text), 0o644); err != nil {
+			return "", err
+		}
+	}
+	list, err := json.Marshal(map[string]map[string]string{"Replace": replace})
 	if err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {
-		return "", err
-	}
-	return "-overlay=" + list, os.WriteFile(list, overlay, 0o644)
-}
-
-func sortedNames(set map[string]bool) []string {
-	names := make([]string, 0, len(set))
-	for name := range set {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
+	path := filepath.Join(dir, "overlay.json")
+	return "-overlay=" + path, os.WriteFile(path, list, 0o644)
 }

@@ -118,8 +118,8 @@ func (s *Session) Start(ctx context.Context) error {
 		return err
 	}
 	s.running, s.path, s.env = content, path, env
-	s.warn()
 	s.prepare(false)
+	s.warn()
 	return nil
 }
 
@@ -190,11 +190,11 @@ func (s *Session) reload(ctx context.Context, since time.Time, asked bool) (err 
 		return err
 	}
 	s.running, s.path, s.env = content, path, env
-	s.warn()
 	if d := s.builder.direct; d != nil {
 		d.readAhead(s.builder)
 	}
 	s.prepare(true)
+	s.warn()
 	return nil
 }
 
