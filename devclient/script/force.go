@@ -51,7 +51,7 @@ func (s *session) awakeOnly(room string, err error) error {
 	switch {
 	case errors.Is(err, emulator.ErrAsleep):
 		return nil
-	case errors.Is(err, inspect.ErrNoRoom) && s.past[room].Starts+s.server.em.Past()[room].Starts > 0:
+	case errors.Is(err, inspect.ErrNoRoom) && s.lived(room).Starts > 0:
 		return nil
 	}
 	return err

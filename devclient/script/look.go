@@ -36,6 +36,16 @@ func (s *session) lookingAt(args []string, least, most int) (server *server, roo
 	return server, room, nil
 }
 
+// lived is what a room has been since the first start.
+func (s *session) lived(room string) emulator.Past {
+	before, now := s.past[room], s.server.em.Past()[room]
+	now.Starts += before.Starts
+	if now.Generation == 0 {
+		now.Generation = before.Generation
+	}
+	return now
+}
+
 func (s *session) room(_ bool, args []string) error {
 	if len(args) < 1 {
 		return s.misuse("too few arguments")
@@ -54,14 +64,10 @@ func (s *session) room(_ bool, args []string) error {
 	if err != nil && (d == nil || !errors.Is(err, inspect.ErrNoRoom)) {
 		return err
 	}
-	before := s.past[name]
-	now := server.em.Past()[name]
+	lived := s.lived(name)
 	got := map[string]string{
-		"state": d.State, "connections": strconv.Itoa(d.Connections), "starts": strconv.FormatUint(before.Starts+now.Starts, 10),
-		"generation": strconv.FormatUint(now.Generation, 10), "alarm": "none",
-	}
-	if now.Generation == 0 {
-		got["generation"] = strconv.FormatUint(before.Generation, 10)
+		"state": d.State, "connections": strconv.Itoa(d.Connections), "starts": strconv.FormatUint(lived.Starts, 10),
+		"generation": strconv.FormatUint(lived.Generation, 10), "alarm": "none",
 	}
 	if d.Alarm != nil {
 		got["alarm"] = d.Alarm.Scheduled.UTC().Format(time.RFC3339Nano)
