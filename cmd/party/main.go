@@ -83,12 +83,8 @@ func explain(root *cobra.Command, err error) string {
 func arguments(least, most int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if n := len(args); n < least || most >= 0 && n > most {
-			plural := "s"
-			if n == 1 {
-				plural = ""
-			}
 			use := strings.TrimSuffix(cmd.UseLine(), " [flags]")
-			return fmt.Errorf("call it as `%s`, not with %d argument%s; `%s --help` says more", use, n, plural, cmd.CommandPath())
+			return fmt.Errorf("call it as `%s`, not with %s; `%s --help` says more", use, plural(n, "argument"), cmd.CommandPath())
 		}
 		return nil
 	}
