@@ -346,7 +346,10 @@ func TestARoomThatSleepsDoesNotNoticeACrash(t *testing.T) {
 	})
 }
 
-func TestCodeThatDoesNotStartAgainIsTriedWithGrowingDelays(t *testing.T) {
+// brokenCode runs a row whose code has crashed and does not start any more,
+// until file is removed. c is a client from before.
+func brokenCode(t *testing.T, row func(t *testing.T, h *harness, c *client, file string)) {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "broken")
 	needsProcess(t, func(t *testing.T, h *harness) {
 		c := h.dial("lab/a")
@@ -356,6 +359,15 @@ func TestCodeThatDoesNotStartAgainIsTriedWithGrowingDelays(t *testing.T) {
 		if err := h.Crash(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		row(t, h, c, file)
+	}, func(s *setup) {
+		s.app = "flaky"
+		s.env = []string{fileVariable + "=" + file}
+	})
+}
+
+func TestCodeThatDoesNotStartAgainIsTriedWithGrowingDelays(t *testing.T) {
+	brokenCode(t, func(t *testing.T, h *harness, c *client, file string) {
 		failed := awaitN[*inspect.GenerationFailed](h, 3, nil)
 		for i, want := range []time.Duration{100, 200, 400} {
 			contains(t, failed[i].Reason, "no disk, no service")
@@ -372,9 +384,6 @@ func TestCodeThatDoesNotStartAgainIsTriedWithGrowingDelays(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.want("patience")
-	}, func(s *setup) {
-		s.app = "flaky"
-		s.env = []string{fileVariable + "=" + file}
 	})
 }
 

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -142,15 +141,7 @@ func TestACrashOfOldCodeThatIsLeaving(t *testing.T) {
 }
 
 func TestReloadGoesBeforeStartingBrokenCodeAgain(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "broken")
-	needsProcess(t, func(t *testing.T, h *harness) {
-		c := h.dial("lab/a")
-		if err := os.WriteFile(file, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := h.Crash(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+	brokenCode(t, func(t *testing.T, h *harness, c *client, _ string) {
 		awaitN[*inspect.GenerationFailed](h, 2, nil)
 		c.send("echo waits")
 		if err := h.Reload(t.Context(), h.program("lab"), emulator.ReloadOptions{}); err != nil {
@@ -159,8 +150,5 @@ func TestReloadGoesBeforeStartingBrokenCodeAgain(t *testing.T) {
 		c.want("waits")
 		c.settle()
 		h.ran("lab/a", "message", 2)
-	}, func(s *setup) {
-		s.app = "flaky"
-		s.env = []string{fileVariable + "=" + file}
 	})
 }

@@ -10,8 +10,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -81,15 +79,7 @@ func TestCloseInTheMiddleOfEverythingLeavesNothing(t *testing.T) {
 }
 
 func TestCloseWhileCodeIsStartedAgain(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "broken")
-	needsProcess(t, func(t *testing.T, h *harness) {
-		c := h.dial("lab/a")
-		if err := os.WriteFile(file, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := h.Crash(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+	brokenCode(t, func(t *testing.T, h *harness, c *client, _ string) {
 		await[*inspect.GenerationFailed](h, nil)
 		c.send("echo never")
 		c.barrier()
@@ -97,9 +87,6 @@ func TestCloseWhileCodeIsStartedAgain(t *testing.T) {
 			t.Error(err)
 		}
 		c.closed(1006, "")
-	}, func(s *setup) {
-		s.app = "flaky"
-		s.env = []string{fileVariable + "=" + file}
 	})
 	needsProcess(t, func(t *testing.T, h *harness) { // and just when it succeeds
 		if err := h.Crash(t.Context()); err != nil {
