@@ -73,9 +73,7 @@ func (e *Emulator) serve(w http.ResponseWriter, r *http.Request) {
 	e.transit.Add(1)
 	arrived := sync.OnceFunc(func() { e.transit.Add(-1) })
 	defer arrived()
-	ctx, cancel := context.WithTimeout(r.Context(), codeWait)
-	g, err := e.awaitCurrent(ctx)
-	cancel()
+	g, err := e.awaitCode(r.Context())
 	if err != nil {
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, "the server's code is not running: "+e.whyNot(), http.StatusServiceUnavailable)

@@ -129,6 +129,16 @@ func (e *Emulator) awaitCurrent(ctx context.Context) (*generation, error) {
 	}
 }
 
+// awaitCode waits until code runs, as long as a request does.
+func (e *Emulator) awaitCode(ctx context.Context) (*generation, error) {
+	if g := e.current(); g != nil {
+		return g, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, codeWait)
+	defer cancel()
+	return e.awaitCurrent(ctx)
+}
+
 // Serving waits until code runs, and says why none does where ctx ends before.
 func (e *Emulator) Serving(ctx context.Context) error {
 	if _, err := e.awaitCurrent(ctx); err != nil {

@@ -26,6 +26,7 @@ type exchange struct {
 	method   string
 	ctx      context.Context // ends with the answer, or with the client
 	cancel   context.CancelCauseFunc
+	attended func() bool             // nobody need see to the end of ctx any more
 	leave    context.CancelCauseFunc // ends the request's own context, and the answer may still be written
 	body     *wire.Inbox             // nil: it came whole
 	window   wire.Window
@@ -78,13 +79,7 @@ func (g *Guest) open(ctx context.Context, in *Instance, m *wire.Serve) (*exchang
 	_, gone := g.early[m.Stream]
 	delete(g.early, m.Stream)
 	g.mu.Unlock()
-	context.AfterFunc(x.ctx, func() {
-		err := context.Cause(x.ctx)
-		x.window.Fail(err)
-		if x.body != nil {
-			x.body.End(err)
-		}
-	})
+	x.attended = context.AfterFunc(x.ctx, func() { x.shut(context.Cause(x.ctx)) })
 	if gone {
 		x.reset()
 	}
@@ -116,6 +111,14 @@ func newRequest(ctx context.Context, m *wire.Request, body io.ReadCloser) (*http
 	}
 	r.ProtoMajor, r.ProtoMinor, _ = http.ParseHTTPVersion(m.Proto)
 	return r.WithContext(ctx), nil
+}
+
+// shut ends what the hook may still read and write.
+func (x *exchange) shut(err error) {
+	x.window.Fail(err)
+	if x.body != nil {
+		x.body.End(err)
+	}
 }
 
 func (x *exchange) chunk(m *wire.Chunk) {
@@ -453,6 +456,9 @@ func (x *exchange) end(last func()) {
 		x.guest.mu.Lock()
 		delete(x.guest.serving, x.stream)
 		x.guest.mu.Unlock()
+		if x.attended() { // or a goroutine would begin for it
+			x.shut(context.Canceled)
+		}
 		x.cancel(context.Canceled)
 	})
 }
