@@ -3,12 +3,14 @@
 package party
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -179,7 +181,7 @@ func sum(b []byte) string { return fmt.Sprintf("%d %x", len(b), sha256.Sum256(b)
 
 func TestBodiesOfEverySizeArriveWhole(t *testing.T) {
 	conform(t, func(t *testing.T, h *harness) {
-		for _, n := range []int{0, 1, 32 << 10, 1<<20 - 1, 1 << 20, 1<<20 + 1, 9 << 20} {
+		for _, n := range []int{0, 1, 32 << 10, 64 << 10, 64<<10 + 1, 1<<20 - 1, 1 << 20, 1<<20 + 1, 9 << 20} {
 			body := repeat(n)
 			for _, src := range []io.Reader{bytes.NewReader(body), struct{ io.Reader }{bytes.NewReader(body)}} { // the second is chunked
 				resp, err := h.do(h.request(http.MethodPost, "/parties/lab/a/?do=body", src))
@@ -265,6 +267,44 @@ func TestASlowBodyIsReadAsItComesAfterASecond(t *testing.T) {
 			t.Errorf("%q, %v", rest, err)
 		}
 	}, slow)
+}
+
+func TestASmallBodyThatComesSlowlyHoldsUpNobody(t *testing.T) {
+	conform(t, func(t *testing.T, h *harness) {
+		conn := h.tcp()
+		fmt.Fprint(conn, "POST /parties/lab/a/?do=body HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 10\r\n\r\nsma")
+		if got := h.verb("lab/a", "echo meanwhile"); got != "meanwhile" {
+			t.Errorf("got %q", got)
+		}
+		fmt.Fprint(conn, "ll body")
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil || resp.StatusCode != 200 || string(got) != sum([]byte("small body")) {
+			t.Errorf("%d %q, %v", resp.StatusCode, got, err)
+		}
+	})
+}
+
+func TestASmallBodyThatBreaksOffReachesNoHook(t *testing.T) {
+	conform(t, func(t *testing.T, h *harness) {
+		conn := h.tcp()
+		fmt.Fprint(conn, "POST /parties/lab/a/?do=both+log+begun%3B+body HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nsma")
+		if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || resp.StatusCode != http.StatusBadRequest {
+			t.Errorf("%v, %v", resp, err)
+		}
+		h.verb("lab/a", "echo alive")
+		h.turns("lab/a", "request", 1) // of that alone
+		if said := events(h, in[*inspect.Log]("lab/a")); len(said) > 0 {
+			t.Errorf("a hook ran for it: %+v", said[0])
+		}
+	})
 }
 
 func TestABodyThatBreaksOffIsAnErrorForItsReader(t *testing.T) {

@@ -238,10 +238,13 @@ func (e *Emulator) ack(g *generation, m *wire.Ack) {
 	}
 }
 
-// How much of a body the emulator waits for before the request's turn starts.
+// How much of a body the emulator waits for before the request's turn starts,
+// and how long. A body that says that it is small is waited for until it is
+// whole: a slow client then holds up nobody but itself.
 const (
 	bodyFirst = 1 << 20
 	bodyWait  = time.Second
+	bodySmall = 64 << 10
 )
 
 // body reads a client's request body: what a turn starts with, then the rest.
@@ -257,12 +260,20 @@ type body struct {
 }
 
 // readFirst reads until the body is whole, or large enough, or slow. What comes
-// later goes to the exchange.
-func (e *Emulator) readFirst(ctx context.Context, x *exchange, w http.ResponseWriter, r *http.Request) (*body, error) {
+// later goes to the exchange. stalled is called where the client takes long.
+func (e *Emulator) readFirst(ctx context.Context, x *exchange, w http.ResponseWriter, r *http.Request, stalled func()) (*body, error) {
 	b := &body{x: x, src: r.Body}
 	x.body = b
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return b, nil
+	}
+	if 0 < r.ContentLength && r.ContentLength <= bodySmall {
+		// It mostly came with the head: to hand it from goroutine to goroutine
+		// would take longer than to read it.
+		defer time.AfterFunc(bodyWait, stalled).Stop()
+		b.first = make([]byte, r.ContentLength)
+		_, err := io.ReadFull(r.Body, b.first)
+		return b, err
 	}
 	_ = http.NewResponseController(w).EnableFullDuplex()
 	type part struct {

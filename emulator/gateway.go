@@ -124,7 +124,7 @@ func itoa(n int) string { return strconv.Itoa(n) }
 func (e *Emulator) request(w http.ResponseWriter, r *http.Request, to wire.Address, party string, arrived func()) {
 	ctx := r.Context()
 	x := e.newExchange(r.RemoteAddr)
-	b, err := e.readFirst(ctx, x, w, r)
+	b, err := e.readFirst(ctx, x, w, r, arrived)
 	defer b.stop(w)
 	if err != nil {
 		x.cancel()
@@ -221,7 +221,7 @@ func (e *Emulator) serveHandler(w http.ResponseWriter, r *http.Request, arrived 
 	ctx := r.Context()
 	x := e.newExchange(r.RemoteAddr)
 	x.req, x.w, x.taken = r, w, make(chan struct{})
-	b, err := e.readFirst(ctx, x, w, r)
+	b, err := e.readFirst(ctx, x, w, r, arrived)
 	if err != nil {
 		x.cancel()
 		b.stop(w)
