@@ -4,6 +4,7 @@ package guest
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -200,19 +201,13 @@ func (r *Remote) handOver() {
 	}
 }
 
-func dial(where string) (net.Conn, error) {
+func dial(where string) (io.ReadWriteCloser, error) {
 	kind, at, _ := strings.Cut(where, ":")
 	switch kind {
 	case "unix":
 		return net.Dial("unix", at)
 	case "fd":
-		var fd uintptr
-		if _, err := fmt.Sscan(at, &fd); err != nil {
-			return nil, err
-		}
-		f := os.NewFile(fd, "emulator")
-		defer f.Close() // FileConn makes a copy, closed on exec
-		return net.FileConn(f)
+		return inherited(at)
 	}
 	return nil, fmt.Errorf("%s=%q is not understood", SocketVariable, where)
 }

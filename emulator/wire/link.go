@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"net"
 	"sync"
 )
 
@@ -26,7 +25,7 @@ type Link interface {
 
 // Conn is a [Link] over a stream socket.
 type Conn struct {
-	conn net.Conn
+	conn io.ReadWriteCloser
 	out  *Outbox
 
 	// Of the goroutine that serves.
@@ -38,7 +37,7 @@ type Conn struct {
 const paceBytes = 8 << 20
 
 // NewConn returns the link over conn, which it owns.
-func NewConn(conn net.Conn) *Conn { return &Conn{conn: conn, out: NewOutbox(conn)} }
+func NewConn(conn io.ReadWriteCloser) *Conn { return &Conn{conn: conn, out: NewOutbox(conn)} }
 
 // Send implements [Link].
 func (c *Conn) Send(m Message) {

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"syscall"
@@ -20,7 +21,7 @@ var chunkPool = sync.Pool{New: func() any { b := make([]byte, 0, chunkSize); ret
 //
 // All methods may be used from any goroutine.
 type Outbox struct {
-	conn net.Conn
+	conn io.Writer
 	raw  syscall.RawConn // nil: no immediate writes on this system
 
 	mu      sync.Mutex
@@ -45,7 +46,7 @@ type chunk struct {
 }
 
 // NewOutbox returns the outbox of conn. It does not own conn.
-func NewOutbox(conn net.Conn) *Outbox {
+func NewOutbox(conn io.Writer) *Outbox {
 	o := &Outbox{conn: conn}
 	if sc, ok := conn.(syscall.Conn); ok && canTryWrite {
 		if raw, err := sc.SyscallConn(); err == nil {
@@ -93,7 +94,7 @@ func (o *Outbox) AddShared(b []byte) int {
 
 // Through lets what is not written yet pass conn, which may keep it back,
 // instead of the connection that the outbox began with.
-func (o *Outbox) Through(conn net.Conn) {
+func (o *Outbox) Through(conn io.Writer) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.conn, o.raw = conn, nil

@@ -6,12 +6,12 @@ import "syscall"
 
 const canTryWrite = true
 
-// tryWrite writes what the socket takes without waiting. Go's sockets are
-// non-blocking, so a full one answers EAGAIN.
+// tryWrite writes what the socket takes without waiting, also where the socket
+// is one that waits.
 func tryWrite(fd uintptr, b []byte) (int, error) {
 	written := 0
 	for written < len(b) {
-		n, err := syscall.Write(int(fd), b[written:])
+		n, err := syscall.SendmsgN(int(fd), b[written:], nil, nil, syscall.MSG_DONTWAIT)
 		switch err {
 		case nil:
 			written += n
