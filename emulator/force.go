@@ -39,7 +39,7 @@ func (e *Emulator) Hibernate(ctx context.Context, name string, force bool) (err 
 				return nil
 			}
 			if why = r.awake(); len(why) > 0 && !force {
-				return fmt.Errorf("%s cannot hibernate now: %s; force it to drop that", r.name, joinReasons(why))
+				return fmt.Errorf("%s cannot hibernate now: %s; force it (--force) to drop that", r.name, joinReasons(why))
 			}
 			r.hibernate(true)
 			return nil
