@@ -129,7 +129,20 @@ func (e stateError) Unwrap() error        { return e.error }
 func (e stateError) Is(target error) bool { return target == ErrState }
 
 // open opens the rooms' databases.
+// Open takes the directory of the rooms' state, as Run does where nobody has
+// before: whoever calls it learns early that it cannot be used ([ErrState]). Close
+// gives the directory back.
+func (e *Emulator) Open() error {
+	e.loading.Lock()
+	defer e.loading.Unlock()
+	return e.open()
+}
+
+// open must be called with loading held.
 func (e *Emulator) open() error {
+	if e.store != nil {
+		return nil
+	}
 	dir := e.config.State
 	if dir == "" {
 		var err error

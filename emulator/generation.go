@@ -167,10 +167,8 @@ func (e *Emulator) Run(ctx context.Context, l Loader) error {
 	if e.Generation() != 0 {
 		return errors.New("code runs already: use Reload")
 	}
-	if e.store == nil {
-		if err := e.open(); err != nil {
-			return err
-		}
+	if err := e.open(); err != nil {
+		return err
 	}
 	g, err := e.load(ctx, l, number)
 	if err != nil {

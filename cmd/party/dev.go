@@ -148,6 +148,10 @@ func dev(ctx context.Context, o devOptions) error {
 		return err
 	}
 	defer session.Close()
+	if err := e.Open(); err != nil { // before anything is built
+		return o.inUse(err)
+	}
+	defer func() { _ = e.Close(ctx) }() // where nothing below has
 	ln, note, err := o.listen()
 	if err != nil {
 		return err
@@ -182,11 +186,8 @@ func dev(ctx context.Context, o devOptions) error {
 			return nil
 		}
 		var compiler *watch.BuildError
-		switch {
-		case errors.As(err, &compiler):
+		if errors.As(err, &compiler) {
 			return fmt.Errorf("%s does not compile; mend this and start again:\n%w", spoken(o.dir), err)
-		case errors.Is(err, emulator.ErrState) && note != "":
-			return fmt.Errorf("%s does not start: %w; `party attach` shows what runs here, and one beside it needs a --state and a --socket of its own", spoken(o.dir), err)
 		}
 		return fmt.Errorf("%s does not start: %w", spoken(o.dir), err)
 	}
@@ -204,6 +205,18 @@ func dev(ctx context.Context, o devOptions) error {
 	<-watched
 	end()
 	return errors.Join(err, endOf(ui))
+}
+
+// inUse is the refusal to run on state that cannot be used.
+func (o *devOptions) inUse(err error) error {
+	ln, live := control.Listen(o.socket)
+	if live == nil {
+		_ = ln.Close()
+	}
+	if errors.Is(live, control.ErrLive) {
+		return fmt.Errorf("%s does not start: %w; `party attach` shows what runs here, and one beside it needs a --state and a --socket of its own", spoken(o.dir), err)
+	}
+	return fmt.Errorf("%s does not start: %w", spoken(o.dir), err)
 }
 
 // spoken is a directory as a sentence names it.

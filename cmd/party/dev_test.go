@@ -206,7 +206,7 @@ func TestDevEnvFile(t *testing.T) {
 		if file == ".env" {
 			here = t.TempDir() // given by name, even the default one must be there
 		}
-		if said := (setup{dir: here}).fails(t, 1, "dev", "--port", "0", "--env-file", file, testServer(t)); !strings.Contains(said, want) {
+		if said := (setup{dir: here}).fails(t, 1, "dev", "--port", "0", "--env-file", file, "--state", t.TempDir(), testServer(t)); !strings.Contains(said, want) {
 			t.Errorf("--env-file %s: %q", file, said)
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/goparty/party/emulator"
 	"github.com/goparty/party/emulator/inspect"
 	"github.com/goparty/party/watch"
 )
@@ -37,7 +36,7 @@ func (f *first) start(ctx context.Context, ui screen) error {
 		began := time.Now()
 		err := f.session.Start(ctx)
 		f.serves.Store(err == nil)
-		if _, stays := ui.(*dashboard); err == nil || !stays || ctx.Err() != nil || errors.Is(err, emulator.ErrState) {
+		if _, stays := ui.(*dashboard); err == nil || !stays || ctx.Err() != nil {
 			return err
 		}
 		failed := &inspect.BuildFailed{Output: err.Error(), Took: time.Since(began)}

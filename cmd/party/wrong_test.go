@@ -166,7 +166,9 @@ func main() { party.Main(App) }
 func TestDevStateInUse(t *testing.T) {
 	t.Parallel()
 	p := setup{}.dev(t, testServer(t))
-	said := setup{dir: p.dir}.fails(t, 1, "dev", "--port", "0", testServer(t))
+	// It says so before it builds anything, or takes a port.
+	broken := module(t, map[string]string{"main.go": source + "func main() { party.Main(nonsense) }\n"})
+	said := setup{dir: p.dir}.fails(t, 1, "dev", "--port", "0", broken)
 	for _, want := range []string{"in use by process " + strconv.Itoa(p.cmd.Process.Pid), "`party attach` shows what runs here", "--state and a --socket"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("it says %q, without %q", said, want)
