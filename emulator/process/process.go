@@ -92,7 +92,7 @@ func Start(ctx context.Context, c Command) (*Process, error) {
 	conn, err := accept(p.exited, c.HelloLimit)
 	if err == nil {
 		p.conn = wire.NewConn(conn)
-		err = p.greet(ctx, conn, c.HelloLimit)
+		err = p.greet(ctx, c.HelloLimit)
 	}
 	if err != nil {
 		return nil, p.failed(err)
@@ -101,21 +101,20 @@ func Start(ctx context.Context, c Command) (*Process, error) {
 }
 
 // greet waits for the hello and checks the version.
-func (p *Process) greet(ctx context.Context, conn net.Conn, limit time.Duration) error {
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
-	_ = conn.SetReadDeadline(time.Now().Add(limit))
+func (p *Process) greet(ctx context.Context, limit time.Duration) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errNoMain)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { _ = p.conn.Close() })
 	m, err := p.conn.Read()
+	if !stop() {
+		if cause := context.Cause(ctx); cause != errNoMain {
+			return cause
+		}
+		return fmt.Errorf("the program did not call party.Main within %s: call it at the end of main, and do slow work in OnStart", limit)
+	}
 	if err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return fmt.Errorf("the program did not call party.Main within %s: call it at the end of main, and do slow work in OnStart", limit)
-		}
 		return errNoHello
 	}
-	_ = conn.SetReadDeadline(time.Time{})
 	h, ok := m.(*wire.Hello)
 	if !ok {
 		return fmt.Errorf("the program's first message is a %T", m)
@@ -127,8 +126,10 @@ func (p *Process) greet(ctx context.Context, conn net.Conn, limit time.Duration)
 	return nil
 }
 
-// errNoHello is a program that ended too early; failed says how.
-var errNoHello = errors.New("no hello")
+var (
+	errNoHello = errors.New("no hello") // the program ended too early; failed says how
+	errNoMain  = errors.New("no hello in time")
+)
 
 // failed ends a process that did not get to its hello, and explains.
 func (p *Process) failed(err error) error {

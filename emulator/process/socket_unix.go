@@ -3,18 +3,19 @@
 package process
 
 import (
-	"net"
+	"io"
 	"os"
 	"os/exec"
 	"syscall"
 	"time"
 
 	"github.com/goparty/party/emulator/guest"
+	"github.com/goparty/party/emulator/wire"
 )
 
 // socket gives the command one end of a socket pair as its file 3. A pair has
 // no name in the file system that could be left behind or be reached by others.
-func socket(cmd *exec.Cmd) (accept func(<-chan struct{}, time.Duration) (net.Conn, error), err error) {
+func socket(cmd *exec.Cmd) (accept func(<-chan struct{}, time.Duration) (io.ReadWriteCloser, error), err error) {
 	syscall.ForkLock.RLock()
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
 	if err == nil {
@@ -25,13 +26,12 @@ func socket(cmd *exec.Cmd) (accept func(<-chan struct{}, time.Duration) (net.Con
 	if err != nil {
 		return nil, os.NewSyscallError("socketpair", err)
 	}
-	ours, theirs := os.NewFile(uintptr(fds[0]), "guest"), os.NewFile(uintptr(fds[1]), "emulator")
+	theirs := os.NewFile(uintptr(fds[1]), "emulator")
 	cmd.ExtraFiles = []*os.File{theirs}
 	cmd.Env = append(cmd.Env, guest.SocketVariable+"=fd:3")
-	return func(<-chan struct{}, time.Duration) (net.Conn, error) {
+	return func(<-chan struct{}, time.Duration) (io.ReadWriteCloser, error) {
 		_ = theirs.Close()
-		defer ours.Close() // FileConn makes a copy
-		return net.FileConn(ours)
+		return wire.Waiting(fds[0])
 	}, nil
 }
 

@@ -2,6 +2,7 @@ package process
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -13,7 +14,7 @@ import (
 
 // socket listens where the command is told to connect. Windows passes no
 // sockets to children.
-func socket(cmd *exec.Cmd) (accept func(<-chan struct{}, time.Duration) (net.Conn, error), err error) {
+func socket(cmd *exec.Cmd) (accept func(<-chan struct{}, time.Duration) (io.ReadWriteCloser, error), err error) {
 	dir, err := os.MkdirTemp("", "party")
 	if err != nil {
 		return nil, err
@@ -24,7 +25,7 @@ func socket(cmd *exec.Cmd) (accept func(<-chan struct{}, time.Duration) (net.Con
 		return nil, err
 	}
 	cmd.Env = append(cmd.Env, guest.SocketVariable+"=unix:"+ln.Addr().String())
-	return func(exited <-chan struct{}, limit time.Duration) (net.Conn, error) {
+	return func(exited <-chan struct{}, limit time.Duration) (io.ReadWriteCloser, error) {
 		defer os.RemoveAll(dir)
 		defer ln.Close()
 		accepted := make(chan struct{})
