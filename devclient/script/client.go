@@ -145,9 +145,7 @@ func (s *session) free(name string) error {
 			return misuse{fmt.Errorf("%s is connected already: close it first, or take another name", name)}
 		}
 	case *stream:
-		select {
-		case <-have.done:
-		default:
+		if !have.over(s.runner.ctx) {
 			return misuse{fmt.Errorf("%s is an open request: drop it first, or take another name", name)}
 		}
 	}

@@ -18,8 +18,10 @@ type stream struct {
 	headed chan struct{} // closed when answer or failure is there
 	done   chan struct{}
 
+	// Set before headed is closed.
 	answer  answer
 	failure error // why there is no answer
+	whole   bool  // the answer ends by itself
 
 	mu   sync.Mutex
 	text string // unread
@@ -107,14 +109,14 @@ func (st *stream) run(req *request) {
 	defer close(st.done)
 	resp, err := req.do()
 	if err != nil {
-		st.failure = err
+		st.failure, st.whole = err, true
 		close(st.headed)
 		st.came(nil, err)
 		return
 	}
 	defer resp.Body.Close()
 	defer context.AfterFunc(req.Context(), func() { _ = resp.Body.Close() })() // a WebSocket does not heed it
-	st.answer = answer{resp.StatusCode, resp.Header}
+	st.answer, st.whole = answer{resp.StatusCode, resp.Header}, resp.ContentLength >= 0
 	close(st.headed)
 	for buf := make([]byte, 32<<10); err == nil; {
 		var n int
@@ -130,6 +132,31 @@ func (st *stream) came(data []byte, err error) {
 	st.err = err
 	close(st.more)
 	st.more = make(chan struct{})
+}
+
+// over reports whether nothing more can come. Where that is only a matter of
+// reading what has been sent, it waits for it.
+func (st *stream) over(ctx context.Context) bool {
+	select {
+	case <-st.headed:
+	default:
+		return false
+	}
+	if st.whole {
+		t := time.NewTimer(limit)
+		defer t.Stop()
+		select {
+		case <-st.done:
+		case <-t.C:
+		case <-ctx.Done():
+		}
+	}
+	select {
+	case <-st.done:
+		return true
+	default:
+		return false
+	}
 }
 
 func (st *stream) where() string               { return st.path }
