@@ -119,26 +119,16 @@ func New(c Config) *Emulator {
 	return e
 }
 
-// ErrState matches [Emulator.Run]'s error where the directory of the rooms'
-// state cannot be used. No other code mends that.
-var ErrState = errors.New("the state cannot be used")
-
-type stateError struct{ error }
-
-func (e stateError) Unwrap() error        { return e.error }
-func (e stateError) Is(target error) bool { return target == ErrState }
-
-// open opens the rooms' databases.
 // Open takes the directory of the rooms' state, as Run does where nobody has
-// before: whoever calls it learns early that it cannot be used ([ErrState]). Close
-// gives the directory back.
+// before: whoever calls it learns early that it cannot be used. Close gives the
+// directory back.
 func (e *Emulator) Open() error {
 	e.loading.Lock()
 	defer e.loading.Unlock()
 	return e.open()
 }
 
-// open must be called with loading held.
+// open opens the rooms' databases. It must be called with loading held.
 func (e *Emulator) open() error {
 	if e.store != nil {
 		return nil
@@ -153,7 +143,7 @@ func (e *Emulator) open() error {
 	}
 	store, err := storage.Open(dir, storage.Options{Full: e.config.Durable, Now: e.clock.Now})
 	if err != nil {
-		return stateError{err}
+		return err
 	}
 	e.store = store
 	return nil

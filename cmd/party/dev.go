@@ -209,14 +209,11 @@ func dev(ctx context.Context, o devOptions) error {
 
 // inUse is the refusal to run on state that cannot be used.
 func (o *devOptions) inUse(err error) error {
-	ln, live := control.Listen(o.socket)
-	if live == nil {
-		_ = ln.Close()
+	err = fmt.Errorf("%s does not start: %w", spoken(o.dir), err)
+	if _, none := control.Dial(o.socket); none != nil {
+		return err
 	}
-	if errors.Is(live, control.ErrLive) {
-		return fmt.Errorf("%s does not start: %w; `party attach` shows what runs here, and one beside it needs a --state and a --socket of its own", spoken(o.dir), err)
-	}
-	return fmt.Errorf("%s does not start: %w", spoken(o.dir), err)
+	return fmt.Errorf("%w; `party attach` shows what runs here, and one beside it needs a --state and a --socket of its own", err)
 }
 
 // spoken is a directory as a sentence names it.
