@@ -281,7 +281,7 @@ func (w *writer) before(i int, room string) (at int, lost bool) {
 		case *inspect.TurnLost:
 			lost = true
 		case *inspect.ConnectionClosed:
-			if e.Code != 1006 || w.turns[e.Room].closing(i-1, e.Connection) {
+			if e.Code != 1006 || w.ended[i-1] || w.turns[e.Room].closing(i-1, e.Connection) {
 				return at, lost
 			}
 		default:
@@ -301,22 +301,27 @@ func (w *writer) turn(i int, room, kind, id string) {
 		if over == nil || over.Server {
 			return
 		}
-		c := w.oldest(room, id)
-		if c == nil {
-			return
-		}
-		c.gone = true
-		w.ended[j] = true
-		switch {
-		case !over.Clean:
-			w.put(begin, false, "drop "+c.name)
-		default:
-			w.put(begin, false, "close "+c.name+codeText(over.Code, over.Reason))
-			w.put(j, true, "closed "+c.name+codeText(over.Code, over.Reason))
-		}
+		w.leaves(begin, j, over)
 	case "error":
 		w.cannot(begin, "%s broke the WebSocket protocol", w.r.names.client(room, id))
 	}
+}
+
+// leaves puts down at an index that a client ends a connection, which is over at
+// event i.
+func (w *writer) leaves(at, i int, over *inspect.ConnectionClosed) {
+	c := w.oldest(over.Room, over.Connection)
+	if c == nil {
+		return
+	}
+	c.gone = true
+	w.ended[i] = true
+	if !over.Clean {
+		w.put(at, false, "drop "+c.name)
+		return
+	}
+	w.put(at, false, "close "+c.name+codeText(over.Code, over.Reason))
+	w.put(i, true, "closed "+c.name+codeText(over.Code, over.Reason))
 }
 
 // end finds the end of a connection behind event i.
@@ -339,10 +344,17 @@ func codeText(code int, reason string) string {
 	return fmt.Sprintf(" %d %s", code, quote(reason))
 }
 
-// closed puts down an end that the client did not ask for.
+// closed puts down an end that had no turn: mostly one that the client did not
+// ask for.
 func (w *writer) closed(i int, e *inspect.ConnectionClosed) {
 	c := w.oldest(e.Room, e.Connection)
 	if c == nil || w.ended[i] {
+		return
+	}
+	// A client that goes gives a reason, or the emulator does for it; the emulator
+	// that cuts gives none.
+	if !e.Server && (e.Clean || e.Code == 1006 && e.Reason != "") {
+		w.leaves(i, i, e)
 		return
 	}
 	c.gone = true

@@ -254,6 +254,22 @@ idle
 abort chat/a
 closed ada 1006
 `, ""},
+		"clients go while a room that is aborted starts": {newTape().joins("ada").joins("bob").joins("eve").add(&inspect.RoomEvicted{Header: forced()}).
+			add(&inspect.ConnectionClosed{Header: forced(), Connection: "bob", Code: 1006, Reason: "WebSocket disconnected without sending Close frame."},
+				&inspect.ConnectionClosed{Header: forced(), Connection: "eve", Code: 4000, Reason: "bye", Clean: true},
+				&inspect.ConnectionClosed{Header: forced(), Connection: "ada", Code: 1006}, &inspect.RoomAborted{Header: forced()}), `
+connect ada chat/a -id ada -query 'seat=1 2'
+connect bob chat/a -id bob -query 'seat=1 2'
+connect eve chat/a -id eve -query 'seat=1 2'
+idle
+evict chat/a
+drop bob
+close eve 4000 bye
+closed eve 4000 bye
+idle
+abort chat/a
+closed ada 1006
+`, ""},
 		"crash and reload": {newTape().joins("ada").add(&inspect.ConnectionClosed{Connection: "ada", Code: 1006}, &inspect.Crash{Header: inspect.Header{Forced: true, Room: "none"}}, &inspect.GenerationStarted{}).
 			add(func() inspect.Event { return &inspect.GenerationStarted{} }()), `
 connect ada chat/a -id ada -query 'seat=1 2'
