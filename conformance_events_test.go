@@ -24,6 +24,7 @@ type eventLog struct {
 	mu    sync.Mutex
 	all   []inspect.Event
 	lost  uint64
+	taken uint64        // with those lost and those left out
 	grown chan struct{} // closed with the next event
 }
 
@@ -33,6 +34,7 @@ func (l *eventLog) read(sub *inspect.Subscription) {
 		if err != nil {
 			return
 		}
+		taken := uint64(len(events)) + lost
 		if l.sparse.Load() {
 			events = slices.DeleteFunc(events, func(e inspect.Event) bool {
 				switch e.(type) {
@@ -45,6 +47,7 @@ func (l *eventLog) read(sub *inspect.Subscription) {
 		l.mu.Lock()
 		l.all = append(l.all, events...)
 		l.lost += lost
+		l.taken += taken
 		close(l.grown)
 		l.grown = make(chan struct{})
 		l.mu.Unlock()
@@ -65,8 +68,28 @@ func (l *eventLog) dump(most int) string {
 	return b.String()
 }
 
-// events returns what happened of one type and matches (nil: all of it).
+// events returns what has happened of one type and matches (nil: all of it).
 func events[E inspect.Event](h *harness, match func(E) bool) []E {
+	h.t.Helper()
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	for until := h.Events().Seq(); ; {
+		h.log.mu.Lock()
+		grown, taken := h.log.grown, h.log.taken
+		h.log.mu.Unlock()
+		if taken >= until {
+			return readEvents(h, match)
+		}
+		select {
+		case <-grown:
+		case <-limit.C:
+			h.t.Fatalf("of %d events %d were read", until, taken)
+		}
+	}
+}
+
+// readEvents is events without waiting for the log to be up to date.
+func readEvents[E inspect.Event](h *harness, match func(E) bool) []E {
 	h.log.mu.Lock()
 	defer h.log.mu.Unlock()
 	var found []E
@@ -87,13 +110,13 @@ func awaitN[E inspect.Event](h *harness, n int, match func(E) bool) []E {
 		h.log.mu.Lock()
 		grown := h.log.grown
 		h.log.mu.Unlock()
-		if found := events(h, match); len(found) >= n {
+		if found := readEvents(h, match); len(found) >= n {
 			return found[:n]
 		}
 		select {
 		case <-grown:
 		case <-limit.C:
-			h.t.Fatalf("waited in vain for %d %s (there are %d)", n, typeName[E](), len(events(h, match)))
+			h.t.Fatalf("waited in vain for %d %s (there are %d)", n, typeName[E](), len(readEvents(h, match)))
 		}
 	}
 }

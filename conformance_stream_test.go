@@ -110,7 +110,11 @@ func TestAStreamThatWasCutDoesNotKeepTimersFromEviction(t *testing.T) {
 		cancel()
 		h.verb("awake/opener", "wait cancelled a")
 		await(h, func(e *inspect.Request) bool { return e.Error == "the client went away" })
-		for range 20 {
+		h.eventually(func() bool { // the stream's function has returned, too
+			d, err := h.Room(t.Context(), "lab/a")
+			return err == nil && !d.EvictedAt.IsZero()
+		})
+		for range 5 {
 			h.advance(evictSpan / 4)
 			h.verb("awake/opener", "echo x")
 		}
