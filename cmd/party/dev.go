@@ -133,9 +133,6 @@ func dev(ctx context.Context, o devOptions) error {
 			return fmt.Errorf("--loader=plugin cannot be used here: %w", err)
 		}
 	}
-	if err := makeScratch(); err != nil {
-		return err
-	}
 	e := emulator.New(emulator.Config{
 		HibernateAfter: o.hibernateAfter, EvictAfter: o.evictAfter, Debug: true, State: o.state, Patient: o.debug,
 	})
@@ -148,6 +145,9 @@ func dev(ctx context.Context, o devOptions) error {
 		return err
 	}
 	defer session.Close()
+	if err := makeScratch(); err != nil {
+		return err
+	}
 	if err := e.Open(); err != nil { // before anything is built
 		return o.inUse(err)
 	}

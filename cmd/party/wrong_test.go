@@ -5,6 +5,7 @@ package main
 import (
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -126,6 +127,9 @@ func TestDevOfWhatIsNoServer(t *testing.T) {
 				if !strings.Contains(said, want) {
 					t.Errorf("no %q in:\n%s", want, said)
 				}
+			}
+			if _, err := os.Stat(filepath.Join(dir, ".party")); c.dir == "nowhere" && err == nil {
+				t.Error("a directory for state was made for a server that is none")
 			}
 		})
 	}
