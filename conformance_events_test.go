@@ -68,24 +68,38 @@ func (l *eventLog) dump(most int) string {
 	return b.String()
 }
 
-// events returns what has happened of one type and matches (nil: all of it).
-func events[E inspect.Event](h *harness, match func(E) bool) []E {
-	h.t.Helper()
+// until waits until done holds, which is asked again whenever events were read. It
+// reports whether it came to hold.
+func (l *eventLog) until(done func() bool) bool {
 	limit := time.NewTimer(patience)
 	defer limit.Stop()
-	for until := h.Events().Seq(); ; {
-		h.log.mu.Lock()
-		grown, taken := h.log.grown, h.log.taken
-		h.log.mu.Unlock()
-		if taken >= until {
-			return readEvents(h, match)
+	for {
+		l.mu.Lock()
+		grown := l.grown
+		l.mu.Unlock()
+		if done() {
+			return true
 		}
 		select {
 		case <-grown:
 		case <-limit.C:
-			h.t.Fatalf("of %d events %d were read", until, taken)
+			return false
 		}
 	}
+}
+
+// events returns what has happened of one type and matches (nil: all of it).
+func events[E inspect.Event](h *harness, match func(E) bool) []E {
+	h.t.Helper()
+	published := h.Events().Seq()
+	if !h.log.until(func() bool {
+		h.log.mu.Lock()
+		defer h.log.mu.Unlock()
+		return h.log.taken >= published
+	}) {
+		h.t.Fatalf("not all of %d events were read", published)
+	}
+	return readEvents(h, match)
 }
 
 // readEvents is events without waiting for the log to be up to date.
@@ -104,21 +118,11 @@ func readEvents[E inspect.Event](h *harness, match func(E) bool) []E {
 // awaitN waits until n events of one type match and returns the first n.
 func awaitN[E inspect.Event](h *harness, n int, match func(E) bool) []E {
 	h.t.Helper()
-	limit := time.NewTimer(patience)
-	defer limit.Stop()
-	for {
-		h.log.mu.Lock()
-		grown := h.log.grown
-		h.log.mu.Unlock()
-		if found := readEvents(h, match); len(found) >= n {
-			return found[:n]
-		}
-		select {
-		case <-grown:
-		case <-limit.C:
-			h.t.Fatalf("waited in vain for %d %s (there are %d)", n, typeName[E](), len(readEvents(h, match)))
-		}
+	var found []E
+	if !h.log.until(func() bool { found = readEvents(h, match); return len(found) >= n }) {
+		h.t.Fatalf("waited in vain for %d %s (there are %d)", n, typeName[E](), len(found))
 	}
+	return found[:n]
 }
 
 func typeName[E inspect.Event]() string { var e E; return fmt.Sprintf("%T", e) }
