@@ -88,15 +88,7 @@ func (r *reach) record(cmd *cobra.Command, file string, span time.Duration) erro
 		said = cmd.ErrOrStderr()
 	}
 	fmt.Fprintf(said, "recording to %s; Ctrl-C ends it\n", file)
-	for {
-		var events []inspect.Event
-		var lost uint64
-		if events, lost, err = feed.Next(ctx); err != nil {
-			break
-		}
-		rec.Add(events, lost)
-	}
-	gone := over(ctx, err)
+	gone := over(ctx, recordAll(ctx, c, feed, rec))
 	text, warnings := rec.Script()
 	if _, err := out.Write(text); err != nil {
 		return err
@@ -112,6 +104,37 @@ func (r *reach) record(cmd *cobra.Command, file string, span time.Duration) erro
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "wrote %s; `party test %s` runs it\n", file, file)
 	return gone
+}
+
+// onItsWay is how long the end of a recording waits for what happened before it.
+const onItsWay = time.Second
+
+// recordAll adds what happens until ctx ends, all of it: what had happened by then
+// may still be on its way here. Without an end of ctx it returns why the feed
+// ended.
+func recordAll(ctx context.Context, v inspect.Viewer, feed inspect.Feed, rec *script.Recorder) error {
+	for {
+		events, lost, err := feed.Next(ctx)
+		if err == nil {
+			rec.Add(events, lost)
+			continue
+		}
+		if ctx.Err() == nil {
+			return err
+		}
+		break
+	}
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), onItsWay)
+	defer cancel()
+	s, err := v.Snapshot(late)
+	for err == nil && rec.Seq() < s.Seq {
+		var events []inspect.Event
+		var lost uint64
+		if events, lost, err = feed.Next(late); err == nil {
+			rec.Add(events, lost)
+		}
+	}
+	return ctx.Err() // an emulator that is gone by now has told all that it will
 }
 
 // relative is dir as a script names it that runs here.

@@ -64,7 +64,7 @@ func (r *recorder) Start(ctx context.Context, file string) error {
 		if dir, err = relative(s.Source); err == nil {
 			t := &take{file: file, out: out, cancel: cancel, ended: make(chan struct{}),
 				rec: script.NewRecorder(script.RecordOptions{Snapshot: s, Connections: conns, Dir: dir, Flags: s.Flags})}
-			go t.read(reading, feed, end)
+			go t.read(reading, r.viewer, feed, end)
 			r.take = t
 			return nil
 		}
@@ -91,17 +91,11 @@ func followWhole(ctx context.Context, v inspect.Viewer) (*inspect.Snapshot, insp
 	return s, feed, end, err
 }
 
-func (t *take) read(ctx context.Context, feed inspect.Feed, end func()) {
+func (t *take) read(ctx context.Context, v inspect.Viewer, feed inspect.Feed, end func()) {
 	defer close(t.ended)
 	defer end()
 	defer feed.Close()
-	for {
-		events, lost, err := feed.Next(ctx)
-		if err != nil {
-			return
-		}
-		t.rec.Add(events, lost)
-	}
+	_ = recordAll(ctx, v, feed, t.rec) // however it ended, Stop writes what there is
 }
 
 // Stop writes the script and says so, where one is being recorded.

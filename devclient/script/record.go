@@ -23,7 +23,7 @@ type Recorder struct {
 
 	began    time.Time
 	number   uint64 // of the generation
-	seq      uint64
+	seq      uint64 // of the last event taken
 	events   []inspect.Event
 	full     bool
 	warnings []string
@@ -77,18 +77,25 @@ func (r *Recorder) warn(format string, args ...any) {
 // these.
 func (r *Recorder) Add(events []inspect.Event, lost uint64) {
 	for _, e := range events {
-		switch {
-		case inspect.Of(e).Seq <= r.seq:
-		case len(r.events) >= recordMost:
-			r.full = true
-		default:
-			r.events = append(r.events, e)
+		seq := inspect.Of(e).Seq
+		if seq <= r.seq {
+			continue
 		}
+		r.seq = seq
+		if len(r.events) >= recordMost {
+			r.full = true
+			continue
+		}
+		r.events = append(r.events, e)
 	}
 	if lost > 0 {
 		r.warn("%d events came too fast to be recorded", lost)
 	}
 }
+
+// Seq is the number of the last event that was taken, or of the last before the
+// recording.
+func (r *Recorder) Seq() uint64 { return r.seq }
 
 // Len is how many events were recorded.
 func (r *Recorder) Len() int { return len(r.events) }
