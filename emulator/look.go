@@ -130,6 +130,9 @@ func (e *Emulator) Snapshot(ctx context.Context) (*inspect.Snapshot, error) {
 		Seq: e.events.Seq(), Time: e.clock.Now(), Offset: e.clock.Offset(), Manual: e.clock.Manual(),
 		URL: e.url(), State: e.config.State, Generation: e.generationNow(),
 	}
+	if code := e.events.Code(); code != nil {
+		s.Code = &inspect.Last{Event: code}
+	}
 	for _, c := range e.Classes() {
 		s.Classes = append(s.Classes, inspect.ReadyClass{Class: c.Binding, Hibernate: c.Hibernate, WebSocket: e.webSocketURL(c.Binding)})
 	}

@@ -132,6 +132,17 @@ func (p *buildPane) take(m *model, e inspect.Event) {
 	}
 }
 
+// catchUp is told what a change of the code has come to when events begin to be
+// read; nil: none is under way.
+func (p *buildPane) catchUp(m *model, code *inspect.Last) {
+	switch {
+	case code != nil && code.Event != nil:
+		p.take(m, code.Event)
+	case p.running() && !p.first || p.failed():
+		p.phase, p.since = atRest, m.now()
+	}
+}
+
 // suppose is told of a snapshot. A tool builds when it starts, which nobody can
 // have heard of.
 func (p *buildPane) suppose(m *model, g inspect.Generation) {

@@ -322,6 +322,38 @@ func TestAStuckOrVanishedEmulatorShows(t *testing.T) {
 	})
 }
 
+// Who begins to follow behind an event of a build is told what it came to.
+func TestABuildThatBeganBeforeIsShown(t *testing.T) {
+	failed := &inspect.BuildFailed{Errors: []inspect.BuildError{{File: "main.go", Line: 3, Column: 4, Text: "undefined: foo"}}}
+	first := func() *fake { // nothing has served yet
+		f := sample()
+		f.snap = inspect.Snapshot{Generation: inspect.Generation{Reason: "it has not been started yet"}}
+		f.snap.Code = &inspect.Last{Event: failed}
+		return f
+	}
+	driveWith(t, Options{Name: "chat"}, first, 120, 30, func(d *driver) {
+		d.sees("the build failed: 1 error", "main.go:3:4  undefined: foo", "The server does not run yet")
+	})
+	driveSample(t, 120, 30, func(d *driver, f *fake) {
+		code := func(e inspect.Event) {
+			f.mu.Lock()
+			f.snap.Code = nil
+			if e != nil {
+				f.snap.Code = &inspect.Last{Event: e}
+			}
+			f.mu.Unlock()
+			f.feeds[len(f.feeds)-1].end(errorText("the socket broke"))
+			d.pass(3 * time.Second)
+		}
+		code(&inspect.BuildStarted{Package: "."})
+		d.sees("building")
+		code(failed)
+		d.sees("the build failed: 1 error", "generation 3 still serves")
+		code(nil)
+		d.lacks("the build failed", "building")
+	})
+}
+
 func TestABuildIsFollowed(t *testing.T) {
 	driveSample(t, 120, 30, func(d *driver, f *fake) {
 		step := func(e ...inspect.Event) {

@@ -164,6 +164,7 @@ func (m *model) onFollowed(msg followed) tea.Cmd {
 			m.room = newRoomPane(m, m.room.name)
 		}
 	}
+	m.build.catchUp(m, msg.snap.Code)
 	m.takeSnapshot(msg.snap, m.now())
 	return m.listen(msg.feed)
 }

@@ -186,6 +186,20 @@ func TestAttach(t *testing.T) {
 	}
 }
 
+func TestAttachShowsABuildThatFailedBefore(t *testing.T) {
+	t.Parallel()
+	dir := module(t, map[string]string{"main.go": talker})
+	p := setup{}.dev(t, dir)
+	p.ready()
+	write(t, dir, map[string]string{"main.go": strings.Replace(talker, "s.Broadcast", "s.Brodcast", 1)})
+	p.event("failed build", 1, func(e event) bool { return e.Type == "build.failed" })
+	c := inTerminal(t, p.dir, 110, 24, nil, "attach")
+	c.sees("the build failed: 1 error", "main.go:22:4", "generation 1 still serves")
+	if code := c.leave("q"); code != 0 {
+		t.Errorf("exit status %d", code)
+	}
+}
+
 func TestNoDashboardWhereItDoesNotFit(t *testing.T) {
 	t.Parallel()
 	fixture := filepath.Join(repo(t), "fixtures", "chat")

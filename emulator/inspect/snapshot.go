@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"encoding/json"
+	"errors"
 	"time"
 )
 
@@ -16,8 +17,23 @@ type Snapshot struct {
 	Source     string        `json:"source,omitempty"` // directory of the server's code
 	Flags      []string      `json:"flags,omitempty"`  // of party dev, those that say how rooms behave
 	Generation Generation    `json:"generation"`
+	Code       *Last         `json:"code,omitempty"` // of a change of the code that does not serve: see [Stream.Code]
 	Classes    []ReadyClass  `json:"classes"`
 	Rooms      []Room        `json:"rooms"` // by name
+}
+
+// Last is the last event of something that goes on. In JSON it is as events are.
+type Last struct{ Event }
+
+// MarshalJSON implements [json.Marshaler].
+func (l Last) MarshalJSON() ([]byte, error) { return Marshal(l.Event) }
+
+// UnmarshalJSON implements [json.Unmarshaler]. An event of a newer version is none.
+func (l *Last) UnmarshalJSON(text []byte) (err error) {
+	if l.Event, err = Unmarshal(text); errors.Is(err, ErrUnknownType) {
+		err = nil
+	}
+	return err
 }
 
 // Generation is the user's code as it runs now.

@@ -95,6 +95,7 @@ type Stream struct {
 	seq  uint64
 	subs []*Subscription
 	kept []int // what payloads hold, for each who asked
+	code Event // see Code
 }
 
 // NewStream returns a stream whose events bear the time of now.
@@ -127,6 +128,30 @@ func (s *Stream) Seq() uint64 {
 	return s.seq
 }
 
+// Code is the last event of a change of the code that does not serve: it is being
+// built or started, or that failed. nil: there is none. Who begins to follow has
+// missed that event, and may see no other for a long time.
+func (s *Stream) Code() Event {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.code
+}
+
+// codeAfter is what Code is behind e.
+func codeAfter(code, e Event) Event {
+	switch e := e.(type) {
+	case *BuildStarted, *BuildDone, *BuildFailed, *ReloadFailed:
+		return e
+	case *BuildCanceled, *Swapped, *Ready:
+		return nil
+	case *FilesChanged:
+		if e.Same {
+			return nil
+		}
+	}
+	return code
+}
+
 // Publish stamps e and hands it out.
 func (s *Stream) Publish(e Event) {
 	s.mu.Lock()
@@ -135,6 +160,7 @@ func (s *Stream) Publish(e Event) {
 	s.seq++
 	h.Seq = s.seq
 	h.Time = s.now()
+	s.code = codeAfter(s.code, e)
 	for _, sub := range s.subs {
 		sub.add(e)
 	}

@@ -261,3 +261,60 @@ func TestAPayloadShowsTheStartOfAMessage(t *testing.T) {
 		}
 	}
 }
+
+func TestTheStreamKnowsWhatBecameOfTheCode(t *testing.T) {
+	s := newStream()
+	for _, row := range []struct {
+		event Event
+		code  bool // it is what Code is then
+	}{
+		{&Log{Text: "nothing to do with it"}, false},
+		{&FilesChanged{Count: 1}, false},
+		{&BuildStarted{}, true},
+		{&BuildDone{}, true},
+		{&Ready{}, false},
+		{&BuildStarted{}, true},
+		{&BuildCanceled{}, false},
+		{&BuildFailed{Output: "undefined: foo"}, true},
+		{&FilesChanged{Count: 1, Same: true}, false},
+		{&BuildDone{}, true},
+		{&ReloadFailed{Reason: "exit status 2"}, true},
+		{&Swapped{}, false},
+	} {
+		s.Publish(row.event)
+		want := row.event
+		if !row.code {
+			want = nil
+		}
+		if got := s.Code(); got != want {
+			t.Errorf("behind %s Code is %v, want %v", row.event.Type(), got, want)
+		}
+	}
+	failed := &BuildFailed{Output: "undefined: foo"}
+	s.Publish(failed)
+	s.Publish(&FilesChanged{Count: 1})
+	s.Publish(&Crash{})
+	if got := s.Code(); got != failed {
+		t.Errorf("Code is %v, want what failed", got)
+	}
+}
+
+func TestASnapshotKeepsTheCodesEvent(t *testing.T) {
+	failed := &BuildFailed{Header: Header{Seq: 3, Time: now}, Errors: []BuildError{{File: "main.go", Line: 3, Text: "undefined: foo"}}}
+	text, err := json.Marshal(Snapshot{Seq: 3, Code: &Last{failed}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got Snapshot
+	if err := json.Unmarshal(text, &got); err != nil || got.Code == nil || !reflect.DeepEqual(got.Code.Event, failed) {
+		t.Errorf("%s became %+v, %v", text, got.Code, err)
+	}
+	for text, fails := range map[string]bool{`{}`: false, `{"code":{"type":"build.painted","seq":1}}`: false, `{"code":{"type":"build.failed","seq":"x"}}`: true} {
+		var got Snapshot
+		if err := json.Unmarshal([]byte(text), &got); (err != nil) != fails {
+			t.Errorf("%s: %v", text, err)
+		} else if got.Code != nil && got.Code.Event != nil {
+			t.Errorf("%s became %+v", text, got.Code.Event)
+		}
+	}
+}
