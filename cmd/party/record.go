@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -113,28 +114,25 @@ const onItsWay = time.Second
 // may still be on its way here. Without an end of ctx it returns why the feed
 // ended.
 func recordAll(ctx context.Context, v inspect.Viewer, feed inspect.Feed, rec *script.Recorder) error {
-	for {
-		events, lost, err := feed.Next(ctx)
-		if err == nil {
+	read := func(ctx context.Context, upTo uint64) error {
+		for rec.Seq() < upTo {
+			events, lost, err := feed.Next(ctx)
+			if err != nil {
+				return err
+			}
 			rec.Add(events, lost)
-			continue
 		}
-		if ctx.Err() == nil {
-			return err
-		}
-		break
+		return nil
+	}
+	if err := read(ctx, math.MaxUint64); ctx.Err() == nil {
+		return err
 	}
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), onItsWay)
 	defer cancel()
-	s, err := v.Snapshot(late)
-	for err == nil && rec.Seq() < s.Seq {
-		var events []inspect.Event
-		var lost uint64
-		if events, lost, err = feed.Next(late); err == nil {
-			rec.Add(events, lost)
-		}
+	if s, err := v.Snapshot(late); err == nil {
+		_ = read(late, s.Seq) // an emulator that is gone by now has told all that it will
 	}
-	return ctx.Err() // an emulator that is gone by now has told all that it will
+	return ctx.Err()
 }
 
 // relative is dir as a script names it that runs here.

@@ -88,6 +88,7 @@ func (s *session) room(_ bool, args []string) error {
 // machine time.
 const lookAgain = 5 * time.Millisecond
 
+// pause reports whether ctx lasted for so long, of machine time.
 func pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-time.After(d):

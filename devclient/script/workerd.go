@@ -321,9 +321,7 @@ func (s *session) settleOn(ctx context.Context, e *engine) error {
 	if _, err := e.ask(ctx, "quiet", "", s.involved...); err != nil {
 		return err
 	}
-	select {
-	case <-time.After(settleEngine):
-	case <-ctx.Done():
+	if !pause(ctx, settleEngine) {
 		return ctx.Err()
 	}
 	s.flush(ctx)
