@@ -101,7 +101,7 @@ func steadied(text string) string {
 	ids := map[string]string{}
 	return nanoID.ReplaceAllStringFunc(text, func(s string) string {
 		m := nanoID.FindStringSubmatch(s)
-		if !strings.ContainsAny(m[2], "0123456789") { // a word
+		if isWord(m[2]) {
 			return s
 		}
 		if ids[m[2]] == "" {
@@ -109,4 +109,19 @@ func steadied(text string) string {
 		}
 		return m[1] + ids[m[2]] + m[3]
 	})
+}
+
+// isWord tells a word from an id that was made up. One such id in forty has no
+// digit, but nearly half of its letters are capitals.
+func isWord(s string) bool {
+	capitals := 0
+	for _, c := range s {
+		switch {
+		case '0' <= c && c <= '9':
+			return false
+		case 'A' <= c && c <= 'Z':
+			capitals++
+		}
+	}
+	return capitals < 6 || strings.ToUpper(s) == s
 }
