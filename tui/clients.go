@@ -238,7 +238,7 @@ func (m *model) connectAnywhere() tea.Cmd {
 		room = m.firstRoom()
 	}
 	return m.ask(input{
-		label: "connect to", hint: "party/room, such as " + m.firstRoom(), past: &m.rooms.connected,
+		label: "connect to", hint: "party/room, such as " + m.firstRoom(), past: &m.rooms.connected, offered: true,
 		enter: func(m *model, text string) tea.Cmd {
 			if text == "" {
 				return nil

@@ -118,7 +118,25 @@ func TestClients(t *testing.T) {
 
 	l.press("n")
 	l.until("connect to ❯ echo/lobby")
-	l.press("enter")
+	l.text("ec")
+	if line := l.m.input.field.Value(); line != "ec" {
+		t.Errorf("typing over the room that is offered gives %q", line)
+	}
+	l.press("esc n right")
+	l.text("2")
+	if line := l.m.input.field.Value(); line != "echo/lobby2" {
+		t.Errorf("typing behind the room that is offered, having moved in it, gives %q", line)
+	}
+	l.press("esc n backspace")
+	if line := l.m.input.field.Value(); line != "echo/lobb" {
+		t.Errorf("backspace in the room that is offered gives %q", line)
+	}
+	l.press("esc n")
+	l.send(tea.PasteMsg{Content: "echo/pasted"})
+	if line := l.m.input.field.Value(); line != "echo/pasted" {
+		t.Errorf("pasting over the room that is offered gives %q", line)
+	}
+	l.press("esc n enter")
 	l.until("connected as dash1-")
 	l.text("hello")
 	l.press("enter")

@@ -10,6 +10,7 @@ type input struct {
 	label   string
 	hint    string // while it is empty
 	field   textinput.Model
+	offered bool // what stands there is a proposal: typing replaces it, any other key keeps it to be changed
 	past    *past
 	changed func(m *model, text string)
 	enter   func(m *model, text string) tea.Cmd // nil: closes it
@@ -64,6 +65,7 @@ func (m *model) inputKey(msg tea.KeyPressMsg) tea.Cmd {
 		if msg.String() == "down" {
 			by = 1
 		}
+		in.offered = false
 		in.field.SetValue(in.past.step(by, in.field.Value()))
 		in.field.CursorEnd()
 		return nil
@@ -78,6 +80,14 @@ func (m *model) inputKey(msg tea.KeyPressMsg) tea.Cmd {
 func (m *model) inputUpdate(msg tea.Msg) tea.Cmd {
 	in := m.input
 	was := in.field.Value()
+	if in.offered {
+		in.offered = false
+		key, pressed := msg.(tea.KeyPressMsg)
+		_, pasted := msg.(tea.PasteMsg)
+		if pressed && key.Text != "" || pasted {
+			in.field.Reset()
+		}
+	}
 	var cmd tea.Cmd
 	in.field, cmd = in.field.Update(msg)
 	if now := in.field.Value(); now != was && in.changed != nil {
@@ -105,6 +115,8 @@ func (m *model) drawInput(a *area, in *input) {
 	in.field.SetWidth(max(room-1, 1))
 	if in.field.Value() == "" && in.hint != "" {
 		l.add(dim, clip(in.hint, room, t.dots))
+	} else if in.offered {
+		l.add(accent, in.field.View())
 	} else {
 		l.add(plain, in.field.View())
 	}
